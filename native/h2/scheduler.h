@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/intrusive_list.h"
+#include "h2/stream.h"
+
+namespace onehop::h2 {
+
+// Whose turn it is: deficit round robin, streams with little queued first. A stream that keeps running
+// dry within one quantum is sparse; one that uses up its quantum joins the bulk round.
+class Scheduler {
+ public:
+  // One record for a stream among many, a whole batch when it is alone.
+  static constexpr int32_t kQuantum = static_cast<int32_t>(2 * kUnitPayloadMax);
+  static constexpr int32_t kQuantumAlone = static_cast<int32_t>(kUnitsPerPull * kUnitPayloadMax);
+  // So much may sparse streams take before a waiting bulk stream has a turn.
+  static constexpr int32_t kSparseRun = 4 * kQuantum;
+
+  bool empty() const { return sparse_.empty() && bulk_.empty(); }
+  size_t size() const { return sparse_.size() + bulk_.size(); }
+  bool contains(const Stream& stream) const {
+    return sparse_.contains(stream) || bulk_.contains(stream);
+  }
+  void add(Stream& stream);
+  void remove(Stream& stream);  // if it is in
+  // The stream to serve and how much it may send in this turn; null when none is ready.
+  Stream* next(int32_t* allowance);
+  // It sent `bytes` and stays ready.
+  void sent(Stream& stream, size_t bytes);
+  // It sent `bytes` and has no more now: out, and judged.
+  void ranDry(Stream& stream, size_t bytes);
+  ~Scheduler() = default;
+  // For the owner's end: forgets all.
+  void clear();
+
+ private:
+  IntrusiveList<Stream, ReadyTag> sparse_;
+  IntrusiveList<Stream, ReadyTag> bulk_;
+  int32_t sparseRun_ = 0;
+};
+
+}  // namespace onehop::h2
