@@ -75,7 +75,7 @@ class WindowShares {
   uint32_t budget_;
   uint32_t busyStreams_ = 0;   // as shares count them: the larger of the last and the present round
   uint32_t busyNow_ = 0;
-  uint8_t busyRound_ = 0;
+  uint8_t busyRound_ = 1;
   bool sampling_ = false;
   bool sampleDue_ = false;
 };

@@ -54,7 +54,7 @@ class Stream : public ListLink<ReadyTag>, public ListLink<CreditTag> {
   bool sourceReady_ : 1 = false;    // the source has bytes, or its end
   bool bulk_ : 1 = false;           // the last pull filled all it was given
   bool sparse_ : 1 = true;          // little per turn: served first
-  bool busy_ : 1 = false;           // counted in the window shares
+  uint8_t busyRound_ = 0;           // the round of window shares it was counted in
 };
 static_assert(sizeof(Stream) <= 160);
 

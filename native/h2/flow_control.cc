@@ -1,0 +1,101 @@
+#include "h2/flow_control.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "h2/stream.h"
+
+namespace onehop::h2 {
+
+void WindowLedger::subtract(size_t bytes) {
+  CHECK(bytes <= bytes_);
+  bytes_ -= bytes;
+}
+
+WindowShares::WindowShares(const WindowLimits& limits, WindowLedger* ledger)
+    : limits_(limits),
+      ledger_(ledger),
+      connectionWindow_(kWindowDefault),
+      budget_(std::max<uint32_t>(limits.budgetInitial, kWindowDefault)) {
+  CHECK(limits.streamMin > 0 && limits.budgetMax <= kWindowMax);
+}
+
+bool WindowShares::onArrival(size_t bytes) {
+  if (static_cast<int64_t>(bytes) > connectionWindow_) return false;
+  connectionWindow_ -= static_cast<int64_t>(bytes);
+  arrivedBytes_ += bytes;
+  if (!sampling_ && bytes > 0) sampleDue_ = budget_ < limits_.budgetMax;
+  return true;
+}
+
+bool WindowShares::connectionCreditDue() const {
+  // A quarter keeps WINDOW_UPDATEs rare and the peer always supplied.
+  return static_cast<int64_t>(budget_) - connectionWindow_ >= budget_ / 4;
+}
+
+uint32_t WindowShares::takeConnectionCredit() {
+  if (!connectionCreditDue()) return 0;
+  const int64_t credit = budget_ - connectionWindow_;
+  connectionWindow_ = budget_;
+  return static_cast<uint32_t>(credit);
+}
+
+void WindowShares::hold(Stream& stream, size_t bytes) {
+  stream.unconsumed_ += static_cast<uint32_t>(bytes);
+  if (ledger_ != nullptr) ledger_->add(bytes);
+}
+
+void WindowShares::release(Stream& stream, size_t bytes) {
+  CHECK(bytes <= stream.unconsumed_);
+  stream.unconsumed_ -= static_cast<uint32_t>(bytes);
+  if (ledger_ != nullptr) ledger_->subtract(bytes);
+}
+
+uint32_t WindowShares::share() const {
+  if (ledger_ != nullptr && ledger_->scarce()) return limits_.streamMin;
+  const uint32_t busy = std::max<uint32_t>(busyStreams_, 1);
+  return std::max(budget_ / busy, limits_.streamMin);
+}
+
+uint32_t WindowShares::streamCredit(const Stream& stream) const {
+  if (ledger_ != nullptr && ledger_->full() && stream.unconsumed_ > 0) return 0;
+  const int64_t target = share();
+  const int64_t outstanding = stream.receiveWindow_ + stream.unconsumed_;
+  const int64_t missing = target - outstanding;
+  return missing >= target / 4 ? static_cast<uint32_t>(missing) : 0;
+}
+
+void WindowShares::noteBusy(Stream& stream, Nanos) {
+  if (stream.busyRound_ != busyRound_) {
+    stream.busyRound_ = busyRound_;
+    ++busyNow_;
+    busyStreams_ = std::max(busyStreams_, busyNow_);
+  }
+  // A round is one budget's worth of arrivals: who took part in it is busy.
+  if (arrivedBytes_ - busyRoundBytes_ >= budget_) {
+    busyRoundBytes_ = arrivedBytes_;
+    busyStreams_ = std::max<uint32_t>(busyNow_, 1);
+    busyNow_ = 0;
+    busyRound_ = static_cast<uint8_t>(busyRound_ == 255 ? 1 : busyRound_ + 1);
+  }
+}
+
+void WindowShares::forget(Stream& stream) { release(stream, stream.unconsumed_); }
+
+void WindowShares::startSample() {
+  sampling_ = true;
+  sampleDue_ = false;
+  sampleStartBytes_ = arrivedBytes_;
+}
+
+void WindowShares::endSample(Nanos) {
+  if (!sampling_) return;
+  sampling_ = false;
+  const bool room = ledger_ == nullptr || !ledger_->scarce();
+  if (room && arrivedBytes_ - sampleStartBytes_ > budget_ / 2) {
+    budget_ = static_cast<uint32_t>(
+        std::min<uint64_t>(uint64_t{budget_} * 2, std::max(limits_.budgetMax, budget_)));
+  }
+}
+
+}  // namespace onehop::h2
