@@ -1,0 +1,67 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "h2/connection.h"
+#include "hbone/tunnel.h"
+#include "io/event_loop.h"
+#include "io/socket.h"
+
+namespace onehop::tls {
+class Credentials;
+}
+
+namespace onehop::hbone {
+
+struct HboneDeadlines {
+  Nanos dial = 10 * kSecond;
+  Nanos handshake = 10 * kSecond;  // accept to the end of the TLS handshake
+  Nanos preface = 10 * kSecond;    // to the peer's preface and SETTINGS
+  Nanos connect = 15 * kSecond;    // CONNECT sent to its response
+  Nanos liveness = 20 * kSecond;   // no progress and no PONG
+  Nanos idle = 300 * kSecond;      // without streams
+};
+
+// How to make a connection. Copied where it is kept.
+struct DialParams {
+  SocketAddress address;
+  io::BindChoice bind;
+  io::NetContext context;
+  io::SocketOptions socket;
+  std::shared_ptr<const tls::Credentials> credentials;
+  std::vector<std::string> expectedPeers;  // SPIFFE ids; one must match exactly. Never empty
+  HboneDeadlines deadlines;
+};
+
+struct ConnectRequest {
+  std::string authority;
+  std::vector<std::pair<std::string, std::string>> headers;  // lower-case names
+};
+
+struct TunnelInfo {
+  bool reused = false;
+  std::string peerIdentity;
+  std::string localIdentity;
+};
+
+// Hears the outcome of one acquire: exactly one call, from the event loop, unless cancelled. CONNECT
+// refused is Error{connectRefused, code = HTTP status}.
+class TunnelWaiter {
+ public:
+  virtual void onTunnel(std::unique_ptr<Tunnel> tunnel, const TunnelInfo& facts,
+                        const h2::HeaderList& response) = 0;
+  virtual void onTunnelFailed(const Error& error) = 0;
+
+ protected:
+  ~TunnelWaiter() = default;
+};
+
+enum class ClientState : uint8_t { dialling, open, draining, closed };
+
+}  // namespace onehop::hbone
