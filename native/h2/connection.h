@@ -212,6 +212,9 @@ class Connection {
   uint32_t depth_ = 0;
   Role role_;
   uint8_t headerFlags_ = 0;
+  uint8_t dataPad_ = 0;
+  bool dataPadKnown_ = false;
+  bool dataDiscarded_ = false;  // of the DATA frame being read
   bool headerSelfDependent_ = false;
   bool settingsReceived_ = false;
   bool settingsAcked_ = false;

@@ -6,6 +6,12 @@
 #include "h2/stream.h"
 
 namespace onehop::h2 {
+namespace {
+
+// PINGs are rationed by peers (our own flood guard too): 10 a second stay far below.
+constexpr Nanos kSampleInterval = 100 * kMillisecond;
+
+}  // namespace
 
 void WindowLedger::subtract(size_t bytes) {
   CHECK(bytes <= bytes_);
@@ -60,12 +66,12 @@ uint32_t WindowShares::share() const {
 uint32_t WindowShares::streamCredit(const Stream& stream) const {
   if (ledger_ != nullptr && ledger_->full() && stream.unconsumed_ > 0) return 0;
   const int64_t target = share();
-  const int64_t outstanding = stream.receiveWindow_ + stream.unconsumed_;
+  const int64_t outstanding = stream.receiveWindow_ + stream.creditDue_ + stream.unconsumed_;
   const int64_t missing = target - outstanding;
   return missing >= target / 4 ? static_cast<uint32_t>(missing) : 0;
 }
 
-void WindowShares::noteBusy(Stream& stream, Nanos) {
+void WindowShares::noteBusy(Stream& stream) {
   if (stream.busyRound_ != busyRound_) {
     stream.busyRound_ = busyRound_;
     ++busyNow_;
@@ -82,7 +88,8 @@ void WindowShares::noteBusy(Stream& stream, Nanos) {
 
 void WindowShares::forget(Stream& stream) { release(stream, stream.unconsumed_); }
 
-void WindowShares::startSample() {
+void WindowShares::startSample(Nanos now) {
+  nextSampleAt_ = now + kSampleInterval;
   sampling_ = true;
   sampleDue_ = false;
   sampleStartBytes_ = arrivedBytes_;

@@ -53,12 +53,12 @@ class WindowShares {
   // The stream's WINDOW_UPDATE to send now; 0 when the peer has enough, or must wait.
   uint32_t streamCredit(const Stream& stream) const;
   uint32_t share() const;
-  void noteBusy(Stream& stream, Nanos now);
+  void noteBusy(Stream& stream);
   void forget(Stream& stream);
 
   // Bandwidth-delay sampling.
-  bool wantsSample() const { return !sampling_ && sampleDue_; }
-  void startSample();
+  bool wantsSample(Nanos now) const { return !sampling_ && sampleDue_ && now >= nextSampleAt_; }
+  void startSample(Nanos now);
   void endSample(Nanos roundTrip);
 
   uint32_t budget() const { return budget_; }
@@ -69,6 +69,7 @@ class WindowShares {
   const WindowLimits& limits_;
   WindowLedger* ledger_;
   int64_t connectionWindow_;  // what the peer may still send
+  Nanos nextSampleAt_ = 0;
   uint64_t arrivedBytes_ = 0;
   uint64_t sampleStartBytes_ = 0;
   uint64_t busyRoundBytes_ = 0;  // arrivedBytes_ when the present busy round began

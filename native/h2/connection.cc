@@ -1,0 +1,331 @@
+#include "h2/connection.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "h2/connection_scope.h"
+#include "h2/message.h"
+
+namespace onehop::h2 {
+namespace {
+
+constexpr size_t kClosedIdsMax = 128;
+constexpr size_t kControlKeptBytes = 1024;
+
+}  // namespace
+
+Connection::Connection(Role role, const Limits& limits, ConnectionEvents& events,
+                       WindowLedger* ledger)
+    : events_(events),
+      limits_(limits),
+      reader_(role == Role::server),
+      decoder_(4096),
+      guard_(limits.floods),
+      windows_(limits.windows, ledger),
+      nextStreamId_(role == Role::client ? 1 : 2),
+      streamsAllowed_(role == Role::client ? limits.peerStreamsAssumed : 0),
+      role_(role) {}
+
+Connection::~Connection() {
+  CHECK(depth_ == 0);
+  while (!streams_.empty()) drop(*streams_.begin()->second, true);
+  bury();
+}
+
+void Connection::start(Nanos now) {
+  CHECK(settingsDeadline_ == 0 && !dead_);
+  now_ = now;
+  settingsDeadline_ = now + limits_.settingsTimeout;
+  if (role_ == Role::client) {
+    const ByteSpan preface = asBytes(kClientPreface);
+    std::copy(preface.begin(), preface.end(), appendControl(preface.size()));
+  }
+  queueSettings();
+}
+
+void Connection::queueSettings() {
+  uint8_t payload[6 * 5];
+  size_t size = 0;
+  const auto put = [&](SettingId id, uint32_t value) {
+    store16(payload + size, static_cast<uint16_t>(id));
+    store32(payload + size + 2, value);
+    size += 6;
+  };
+  put(SettingId::headerTableSize, limits_.headerTableBytes);
+  if (role_ == Role::client) put(SettingId::enablePush, 0);
+  if (role_ == Role::server) put(SettingId::maxConcurrentStreams, limits_.streamsMax);
+  put(SettingId::initialWindowSize, limits_.windows.streamInitial);
+  put(SettingId::maxHeaderListSize, static_cast<uint32_t>(limits_.headerListBytesMax));
+  CHECK(size <= sizeof(payload));
+  queueFrame(FrameType::settings, 0, 0, {payload, size});
+}
+
+// Streams.
+
+Stream* Connection::findStream(uint32_t id) {
+  const auto found = streams_.find(id);
+  return found == streams_.end() ? nullptr : found->second.get();
+}
+
+Stream& Connection::addStream(uint32_t id) {
+  std::unique_ptr<Stream> owned(new Stream(id));
+  Stream& stream = *owned;
+  stream.sendWindow_ = peer_.initialWindow;
+  // Until our SETTINGS are acknowledged the peer may still go by the default.
+  stream.receiveWindow_ = limits_.windows.streamInitial;
+  if (!settingsAcked_) stream.receiveWindow_ = std::max<int64_t>(stream.receiveWindow_, kWindowDefault);
+  const bool added = streams_.emplace(id, std::move(owned)).second;
+  CHECK(added);
+  return stream;
+}
+
+void Connection::rememberClosed(uint32_t id, bool byUs) {
+  if (closedIds_.size() < kClosedIdsMax) {
+    closedIds_.push_back({id, byUs});
+    return;
+  }
+  closedIds_[closedNext_] = {id, byUs};
+  closedNext_ = (closedNext_ + 1) % kClosedIdsMax;
+}
+
+const Connection::ClosedId* Connection::findClosed(uint32_t id) const {
+  for (const ClosedId& closed : closedIds_) {
+    if (closed.id == id) return &closed;
+  }
+  return nullptr;
+}
+
+void Connection::drop(Stream& stream, bool byUs) {
+  CHECK(!stream.closed_);
+  stream.closed_ = true;
+  stream.source_ = nullptr;
+  scheduler_.remove(stream);
+  if (creditList_.contains(stream)) creditList_.remove(stream);
+  windows_.forget(stream);
+  rememberClosed(stream.id_, byUs);
+  const auto found = streams_.find(stream.id_);
+  CHECK(found != streams_.end());
+  buried_.push_back(std::move(found->second));
+  streams_.erase(found);
+  if (depth_ == 0) bury();
+}
+
+void Connection::bury() { buried_.clear(); }
+
+void Connection::closeWithEvent(Stream& stream, const StreamClose& close, bool byUs) {
+  Scope scope(*this);
+  drop(stream, byUs);
+  events_.onStreamClosed(stream, close);
+}
+
+void Connection::finishIfEnded(Stream& stream, bool silent) {
+  if (stream.closed_ || !stream.localEnded_ || !stream.remoteEnded_) return;
+  if (silent) {
+    drop(stream, false);
+  } else {
+    closeWithEvent(stream, {}, false);
+  }
+}
+
+bool Connection::canOpen() const {
+  return role_ == Role::client && !dead_ && !goawayReceived_ && !goawaySent_ &&
+         streams_.size() < streamsAllowed_ && nextStreamId_ <= kStreamIdMax;
+}
+
+Stream* Connection::openStream(const HeaderList& fields, DataSource* source, void* user, bool end) {
+  if (!canOpen()) return nullptr;
+  Stream& stream = addStream(nextStreamId_);
+  nextStreamId_ += 2;
+  stream.user = user;
+  stream.source_ = source;
+  const std::string_view method = fields.find(":method").value_or("");
+  stream.isConnect_ = method == "CONNECT";
+  stream.isHead_ = method == "HEAD";
+  stream.headersSent_ = true;
+  stream.localEnded_ = end;
+  queueHeaders(stream, fields, end);
+  return &stream;
+}
+
+void Connection::respond(Stream& stream, const HeaderList& fields, bool end) {
+  if (stream.closed_) return;
+  CHECK(role_ == Role::server && !stream.headersSent_);
+  const std::string_view status = fields.find(":status").value_or("");
+  CHECK(status.size() == 3);
+  queueHeaders(stream, fields, end);
+  if (status[0] == '1') return;
+  stream.headersSent_ = true;
+  if (!end) {
+    if (stream.sourceReady_) sourceReady(stream);
+    return;
+  }
+  stream.localEnded_ = true;
+  if (!stream.remoteEnded_) queueReset(stream.id_, ErrorCode::noError);
+  drop(stream, !stream.remoteEnded_);
+}
+
+void Connection::sendTrailers(Stream& stream, const HeaderList& fields) {
+  if (stream.closed_) return;
+  CHECK(stream.headersSent_ && !stream.localEnded_);
+  queueHeaders(stream, fields, true);
+  stream.localEnded_ = true;
+  stream.source_ = nullptr;
+  scheduler_.remove(stream);
+  finishIfEnded(stream, true);
+}
+
+void Connection::sourceReady(Stream& stream) {
+  if (stream.closed_ || stream.localEnded_ || stream.source_ == nullptr) return;
+  stream.sourceReady_ = true;
+  if (stream.headersSent_ && stream.sendWindow_ > 0) scheduler_.add(stream);
+}
+
+void Connection::resetStream(Stream& stream, ErrorCode code) {
+  if (stream.closed_) return;
+  if (!dead_) queueReset(stream.id_, code);
+  drop(stream, true);
+}
+
+void Connection::consumed(Stream& stream, size_t bytes) {
+  if (stream.closed_) return;
+  windows_.release(stream, bytes);
+  creditStream(stream);
+}
+
+void Connection::creditStream(Stream& stream) {
+  if (stream.remoteEnded_) return;
+  stream.creditDue_ += windows_.streamCredit(stream);
+  if (stream.creditDue_ > 0 && !creditList_.contains(stream)) creditList_.pushBack(stream);
+}
+
+void Connection::releaseSlot() {
+  CHECK(slotsHeld_ > 0);
+  --slotsHeld_;
+}
+
+// Connection life.
+
+bool Connection::ping(Nanos now) {
+  if (dead_ || pingByOwner_) return false;
+  pingByOwner_ = true;
+  if (pingSentAt_ != 0) return true;  // rides on the one in flight
+  pingSentAt_ = std::max<Nanos>(now, 1);
+  uint8_t payload[8];
+  store64(payload, static_cast<uint64_t>(pingSentAt_));
+  queueFrame(FrameType::ping, 0, 0, payload);
+  return true;
+}
+
+void Connection::shutdownGraceful() {
+  if (!dead_ && !goawaySent_) queueGoaway(ErrorCode::noError);
+}
+
+void Connection::goaway(ErrorCode code, CloseReason reason) {
+  if (dead_) return;
+  queueGoaway(code);
+  error_ = makeError(reason, "closed by us", static_cast<int>(code));
+  closeAll(reason, code);
+}
+
+void Connection::abort(CloseReason reason) {
+  if (dead_) return;
+  error_ = makeError(reason, "transport gone");
+  closeAll(reason, ErrorCode::noError);
+  control_.clear();
+  controlHead_ = 0;
+}
+
+void Connection::failConnection(ErrorCode code, CloseReason reason, const char* detail) {
+  if (dead_) return;
+  Scope scope(*this);
+  queueGoaway(code);
+  const Side side = role_ == Role::server ? Side::downstream : Side::upstream;
+  error_ = makeError(reason, detail, static_cast<int>(code), side);
+  closeAll(reason, code);
+  events_.onConnectionError(error_);
+}
+
+void Connection::closeAll(CloseReason reason, ErrorCode code) {
+  Scope scope(*this);
+  dead_ = true;
+  settingsDeadline_ = headerDeadline_ = 0;
+  std::vector<uint8_t>().swap(headerBlock_);
+  while (!streams_.empty()) {
+    closeWithEvent(*streams_.begin()->second, {reason, code, false, false}, true);
+  }
+}
+
+void Connection::onTimer(Nanos now) {
+  if (dead_) return;
+  Scope scope(*this);
+  now_ = now;
+  if (settingsDeadline_ != 0 && now >= settingsDeadline_) {
+    failConnection(ErrorCode::settingsTimeout, CloseReason::h2Timeout, "no SETTINGS or ACK in time");
+  } else if (headerDeadline_ != 0 && now >= headerDeadline_) {
+    failConnection(ErrorCode::enhanceYourCalm, CloseReason::h2Flood, "unfinished header block");
+  }
+}
+
+Nanos Connection::nextDeadline() const {
+  if (settingsDeadline_ == 0 || headerDeadline_ == 0) return settingsDeadline_ + headerDeadline_;
+  return std::min(settingsDeadline_, headerDeadline_);
+}
+
+size_t Connection::memoryBytes() const {
+  return sizeof(*this) + reader_.memoryBytes() + control_.capacity() + headerBlock_.capacity() +
+         closedIds_.capacity() * sizeof(ClosedId) + streams_.size() * (sizeof(Stream) + 64) +
+         decoder_.tableBytes();
+}
+
+// The control queue.
+
+uint8_t* Connection::appendControl(size_t bytes) {
+  if (controlHead_ == control_.size()) {
+    control_.clear();
+    controlHead_ = 0;
+    if (control_.capacity() > kControlKeptBytes) std::vector<uint8_t>().swap(control_);
+  }
+  control_.resize(control_.size() + bytes);
+  return control_.data() + control_.size() - bytes;
+}
+
+void Connection::queueFrame(FrameType type, uint8_t flags, uint32_t streamId, ByteSpan payload) {
+  if (dead_) return;
+  uint8_t* frame = appendControl(kFrameHeaderBytes + payload.size());
+  storeFrameHeader(frame, payload.size(), type, flags, streamId);
+  std::copy(payload.begin(), payload.end(), frame + kFrameHeaderBytes);
+}
+
+void Connection::queueHeaders(Stream& stream, const HeaderList& fields, bool end) {
+  if (dead_) return;
+  std::vector<uint8_t> block;
+  block.reserve(256);
+  encoder_.encode(fields, block);
+  FrameType type = FrameType::headers;
+  ByteSpan left(block);
+  do {
+    const ByteSpan part = left.first(std::min<size_t>(left.size(), kFrameSizeDefault));
+    left = left.subspan(part.size());
+    uint8_t flags = left.empty() ? kFlagEndHeaders : 0;
+    if (type == FrameType::headers && end) flags |= kFlagEndStream;
+    queueFrame(type, flags, stream.id_, part);
+    type = FrameType::continuation;
+  } while (!left.empty());
+}
+
+void Connection::queueReset(uint32_t streamId, ErrorCode code) {
+  uint8_t payload[4];
+  store32(payload, static_cast<uint32_t>(code));
+  queueFrame(FrameType::rstStream, 0, streamId, payload);
+}
+
+void Connection::queueGoaway(ErrorCode code) {
+  if (!goawaySent_) goawayStreamId_ = peerStreamIdMax_;
+  goawaySent_ = true;
+  uint8_t payload[8];
+  store32(payload, goawayStreamId_);
+  store32(payload + 4, static_cast<uint32_t>(code));
+  queueFrame(FrameType::goaway, 0, 0, payload);
+}
+
+}  // namespace onehop::h2
