@@ -24,7 +24,8 @@ struct IoResult {
 };
 
 // Edge semantics: after wouldBlock (or a short write) the matching call comes once. Calls come from the
-// event loop, never from inside a method of the stream.
+// event loop, never from inside a method of the stream. Whoever drops a stream from inside one of these
+// calls hands it to EventLoop::retire (see RetiredStream) instead of destroying it.
 class StreamObserver {
  public:
   virtual void onReadable() = 0;
@@ -55,6 +56,8 @@ class ByteStream {
   virtual void setObserver(StreamObserver* observer) = 0;
   // >= 0 when plain bytes may be moved by the kernel on this descriptor.
   virtual int rawFd() const { return -1; }
+  // After splice(2) on rawFd() met EAGAIN on our side: counts as wouldBlock.
+  virtual void noteKernelBlocked(bool reading) { static_cast<void>(reading); }
   // Non-null when this stream multiplexes and wants to pull and push by itself.
   virtual StreamDriver* driver() { return nullptr; }
 };
