@@ -11,12 +11,23 @@
 
 namespace onehop::hbone {
 
+class Tunnel;
+
+// Payload of one tunnel in the receive block, waiting for one gathered write. One per carrier.
+struct ReceiveGather {
+  static constexpr int kPartsMax = 64;
+  Tunnel* owner = nullptr;
+  int count = 0;
+  iovec parts[kPartsMax];
+};
+
 // What a tunnel needs of the client or server connection that carries it.
 class TunnelCarrier {
  public:
   virtual void sourceReady(h2::Stream& stream) = 0;
   virtual void consumed(h2::Stream& stream, size_t bytes) = 0;
   virtual void resetTunnel(h2::Stream& stream, h2::ErrorCode code) = 0;
+  virtual ReceiveGather& gather() = 0;
   // The tunnel object goes away: the carrier forgets it.
   virtual void tunnelGone(h2::Stream& stream) = 0;
 
@@ -47,6 +58,8 @@ class Tunnel final : public io::ByteStream, public io::StreamDriver, public h2::
   void setObserver(io::StreamObserver* observer) override { observer_ = observer; }
   io::StreamDriver* driver() override { return this; }
 
+  // May call `events` before it returns when bytes or the end had already arrived. In events the owner
+  // retires the tunnel and never destroys it.
   void attach(io::ByteStream& local, io::DriverEvents& events) override;
   void detach() override;
   h2::Pull pull(const iovec* parts, int count) override;
@@ -55,6 +68,8 @@ class Tunnel final : public io::ByteStream, public io::StreamDriver, public h2::
   void onPayload(ByteSpan payload, bool end);
   // Before the receive block goes back or another stream's payload comes.
   void flushReceived();
+  // Both directions of the stream are over in order; kept bytes are still delivered.
+  void onStreamComplete() { stream_ = nullptr; }
   void onPeerReset(CloseReason reason, uint32_t code);
   void carrierLost(CloseReason reason);
 
@@ -62,6 +77,14 @@ class Tunnel final : public io::ByteStream, public io::StreamDriver, public h2::
   void onReadable() override;
   void onWritable() override;
   void onStreamFailed(CloseReason reason, int code) override;
+  void push(const iovec* parts, int count);
+  bool pushKept();
+  void passEnd();
+  bool finishIfOver();
+  void finish(CloseReason reason, int code);
+  void localFailed(CloseReason reason, int code, bool insidePull);
+  void dropGather();
+  size_t copyWritten(const iovec* parts, int count);
 
   TunnelCarrier* carrier_;
   h2::Stream* stream_;  // null when the stream is closed
@@ -77,6 +100,8 @@ class Tunnel final : public io::ByteStream, public io::StreamDriver, public h2::
   bool localEnded_ = false;   // END_STREAM is due or sent
   bool remoteEnded_ = false;  // END_STREAM received
   bool endPassedOn_ = false;
+  bool endPulled_ = false;
+  bool wantsWrite_ = false;
 };
 static_assert(sizeof(Tunnel) <= 160);
 
