@@ -205,14 +205,18 @@ void Connection::releaseSlot() {
 
 // Connection life.
 
-bool Connection::ping(Nanos now) {
-  if (dead_ || pingByOwner_) return false;
-  pingByOwner_ = true;
-  if (pingSentAt_ != 0) return true;  // rides on the one in flight
+void Connection::sendPing(Nanos now) {
+  CHECK(pingSentAt_ == 0);
   pingSentAt_ = std::max<Nanos>(now, 1);
   uint8_t payload[8];
   store64(payload, static_cast<uint64_t>(pingSentAt_));
   queueFrame(FrameType::ping, 0, 0, payload);
+}
+
+bool Connection::ping(Nanos now) {
+  if (dead_ || pingByOwner_) return false;
+  pingByOwner_ = true;
+  if (pingSentAt_ == 0) sendPing(now);  // else it rides on the one in flight
   return true;
 }
 

@@ -173,6 +173,7 @@ class Connection {
   void queueHeaders(Stream& stream, const HeaderList& fields, bool end);
   void queueReset(uint32_t streamId, ErrorCode code);
   void queueGoaway(ErrorCode code);
+  void sendPing(Nanos now);
   void queueSettings();
   void creditStream(Stream& stream);
 

@@ -191,12 +191,10 @@ size_t Connection::produce(Output& output, size_t budget, Nanos now) {
   CHECK(depth_ == 0);
   Scope scope(*this);
   now_ = now;
-  if (!dead_ && windows_.wantsSample(now) && (pingSentAt_ != 0 || ping(now))) {
-    // Only a PING that starts now measures what arrives during its round trip.
-    if (pingSentAt_ == now) {
-      windows_.startSample(now);
-      pingByShares_ = true;
-    }
+  if (!dead_ && pingSentAt_ == 0 && windows_.wantsSample(now)) {
+    sendPing(now);
+    windows_.startSample(now);
+    pingByShares_ = true;
   }
   return Producer(*this, output, budget).run();
 }
