@@ -165,8 +165,8 @@ int EventLoop::waitForEvents(epoll_event* events, Nanos maxWait) {
   }
   ++stats_.sleeps;
   const Nanos slept = options_.spinUs > 0 ? monotonicNow() : 0;
-  const int timeout =
-      maxWait < 0 ? -1 : static_cast<int>(std::min<Nanos>((maxWait + kMillisecond - 1) / kMillisecond, 60000));
+  const Nanos waitMs = std::min<Nanos>((maxWait + kMillisecond - 1) / kMillisecond, 60000);
+  const int timeout = maxWait < 0 ? -1 : static_cast<int>(waitMs);
   count = epoll_wait(epollFd_, events, most, timeout);
   if (options_.spinUs > 0 && count > 0 && spinScore_ <= 0 &&
       monotonicNow() - slept < options_.spinUs * kMicrosecond) {

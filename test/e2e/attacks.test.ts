@@ -44,9 +44,20 @@ interface Outcome {
 
 async function attack(name: string, seconds = 12): Promise<Outcome> {
   const result = await run(python, [
-    peerScript('attacker.py'), name, '--address', `${mesh.server}:15008`,
-    '--authority', `${mesh.server}:8080`, '--cert', files.cert, '--key', files.key,
-    '--root', files.root, '--seconds', String(seconds),
+    peerScript('attacker.py'),
+    name,
+    '--address',
+    `${mesh.server}:15008`,
+    '--authority',
+    `${mesh.server}:8080`,
+    '--cert',
+    files.cert,
+    '--key',
+    files.key,
+    '--root',
+    files.root,
+    '--seconds',
+    String(seconds),
   ]);
   if (result.code !== 0) throw new Error(result.stderr);
   return JSON.parse(result.stdout) as Outcome;
@@ -84,61 +95,64 @@ const cases: readonly (readonly [string, readonly (number | null)[]])[] = [
   ['tls-empty-records', [null]],
 ];
 
-describe.skipIf(pythonMissing !== undefined)(`attacks on the HBONE port ${pythonMissing ?? ''}`, () => {
-  for (const [name, codes] of cases) {
-    it(`${name} ends its own connection and nobody else's`, async () => {
-      const honest = await mesh.connect();
-      const before = privateKiB(mesh.b.daemon.pid);
-      let stopped = false;
-      let rounds = 0;
-      let worstMs = 0;
-      const traffic = (async () => {
-        const message = Buffer.alloc(64, 'h');
-        while (!stopped) {
-          const begin = performance.now();
-          honest.write(message);
-          expect((await readExactly(honest, 64)).equals(message)).toBe(true);
-          worstMs = Math.max(worstMs, performance.now() - begin);
-          rounds++;
-          await sleep(2);
-        }
-      })();
-      const outcome = await attack(name);
-      stopped = true;
-      await traffic;
-      honest.destroy();
-      expect(outcome).toMatchObject({ eof: true });
-      expect(codes).toContain(outcome.goaway);
-      expect(rounds).toBeGreaterThan(10);
-      expect(worstMs).toBeLessThan(1000);
-      await until(() => privateKiB(mesh.b.daemon.pid) < before + 12 * 1024, {
-        timeoutMs: 15_000,
-        what: () => `memory to return from ${privateKiB(mesh.b.daemon.pid)} to ${before} KiB`,
-      });
+describe.skipIf(pythonMissing !== undefined)(
+  `attacks on the HBONE port ${pythonMissing ?? ''}`,
+  () => {
+    for (const [name, codes] of cases) {
+      it(`${name} ends its own connection and nobody else's`, async () => {
+        const honest = await mesh.connect();
+        const before = privateKiB(mesh.b.daemon.pid);
+        let stopped = false;
+        let rounds = 0;
+        let worstMs = 0;
+        const traffic = (async () => {
+          const message = Buffer.alloc(64, 'h');
+          while (!stopped) {
+            const begin = performance.now();
+            honest.write(message);
+            expect((await readExactly(honest, 64)).equals(message)).toBe(true);
+            worstMs = Math.max(worstMs, performance.now() - begin);
+            rounds++;
+            await sleep(2);
+          }
+        })();
+        const outcome = await attack(name);
+        stopped = true;
+        await traffic;
+        honest.destroy();
+        expect(outcome).toMatchObject({ eof: true });
+        expect(codes).toContain(outcome.goaway);
+        expect(rounds).toBeGreaterThan(10);
+        expect(worstMs).toBeLessThan(1000);
+        await until(() => privateKiB(mesh.b.daemon.pid) < before + 12 * 1024, {
+          timeoutMs: 15_000,
+          what: () => `memory to return from ${privateKiB(mesh.b.daemon.pid)} to ${before} KiB`,
+        });
+      }, 60_000);
+    }
+
+    it('refuses streams over the limit without ending the connection', async () => {
+      const outcome = await attack('stream-flood');
+      // REFUSED_STREAM for the streams above 200, until the bucket for our own resets is empty.
+      expect(outcome.resets['7']).toBeGreaterThan(100);
+      expect(outcome.statuses['200'] ?? 0).toBeLessThanOrEqual(200);
     }, 60_000);
-  }
 
-  it('refuses streams over the limit without ending the connection', async () => {
-    const outcome = await attack('stream-flood');
-    // REFUSED_STREAM for the streams above 200, until the bucket for our own resets is empty.
-    expect(outcome.resets['7']).toBeGreaterThan(100);
-    expect(outcome.statuses['200'] ?? 0).toBeLessThanOrEqual(200);
-  }, 60_000);
+    it('ignores PRIORITY or ends the connection, and stays usable', async () => {
+      await attack('priority-churn');
+      const result = await exchange(await mesh.connect(), 100_000);
+      expect(result.received).toBe(result.sent);
+    }, 60_000);
 
-  it('ignores PRIORITY or ends the connection, and stays usable', async () => {
-    await attack('priority-churn');
-    const result = await exchange(await mesh.connect(), 100_000);
-    expect(result.received).toBe(result.sent);
-  }, 60_000);
+    it('survives a window of one byte', async () => {
+      await attack('window-dribble');
+      const result = await exchange(await mesh.connect(), 100_000);
+      expect(result.received).toBe(result.sent);
+    }, 60_000);
 
-  it('survives a window of one byte', async () => {
-    await attack('window-dribble');
-    const result = await exchange(await mesh.connect(), 100_000);
-    expect(result.received).toBe(result.sent);
-  }, 60_000);
-
-  it('caps cookie crumbs like any other field', async () => {
-    const outcome = await attack('cookie-crumbs');
-    expect(outcome.statuses['200'] ?? 0).toBe(0);
-  }, 60_000);
-});
+    it('caps cookie crumbs like any other field', async () => {
+      const outcome = await attack('cookie-crumbs');
+      expect(outcome.statuses['200'] ?? 0).toBe(0);
+    }, 60_000);
+  },
+);

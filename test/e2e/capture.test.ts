@@ -50,7 +50,8 @@ async function sh(program: string, ...args: string[]): Promise<string> {
   return result.stdout;
 }
 
-const inNs = (ns: string, ...command: string[]): Promise<string> => sh('ip', 'netns', 'exec', ns, ...command);
+const inNs = (ns: string, ...command: string[]): Promise<string> =>
+  sh('ip', 'netns', 'exec', ns, ...command);
 
 describe.skipIf(unshared !== undefined)(`capture in network namespaces ${unshared ?? ''}`, () => {
   let mesh: TestMesh;
@@ -61,8 +62,25 @@ describe.skipIf(unshared !== undefined)(`capture in network namespaces ${unshare
     dir = await mkdtemp(join(tmpdir(), 'onehop-ns-'));
     await sh('ip', 'netns', 'add', clientNs);
     await sh('ip', 'netns', 'add', serverNs);
-    await sh('ip', '-n', clientNs, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', serverNs);
-    for (const [ns, ip] of [[clientNs, clientIp], [serverNs, serverIp]] as const) {
+    await sh(
+      'ip',
+      '-n',
+      clientNs,
+      'link',
+      'add',
+      'eth0',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'eth0',
+      'netns',
+      serverNs,
+    );
+    for (const [ns, ip] of [
+      [clientNs, clientIp],
+      [serverNs, serverIp],
+    ] as const) {
       await sh('ip', '-n', ns, 'addr', 'add', `${ip}/24`, 'dev', 'eth0');
       await sh('ip', '-n', ns, 'link', 'set', 'eth0', 'up');
       await sh('ip', '-n', ns, 'link', 'set', 'lo', 'up');
@@ -73,10 +91,22 @@ describe.skipIf(unshared !== undefined)(`capture in network namespaces ${unshare
       await writeFile(file, rules);
       await inNs(ns, 'nft', '-f', file);
     }
-    server = new Daemon('ip', ['netns', 'exec', serverNs, 'python3', '-u', app, 'serve', `${serverIp}:8080`]);
+    server = new Daemon('ip', [
+      'netns',
+      'exec',
+      serverNs,
+      'python3',
+      '-u',
+      app,
+      'serve',
+      `${serverIp}:8080`,
+    ]);
     await server.waitForOutput('listening');
     mesh = await TestMesh.create('127.21.40', (file: MeshFile) => {
-      const places = [[clientIp, clientNs], [serverIp, serverNs]] as const;
+      const places = [
+        [clientIp, clientNs],
+        [serverIp, serverNs],
+      ] as const;
       places.forEach(([ip, ns], i) => {
         const workload = file.workloads[i];
         if (workload === undefined) throw new Error('missing workload');
@@ -96,7 +126,11 @@ describe.skipIf(unshared !== undefined)(`capture in network namespaces ${unshare
     if (dir !== undefined) await rm(dir, { recursive: true, force: true });
   });
 
-  const ask = async (ns: string, destination: string, text = 'hello'): Promise<Record<string, unknown>> =>
+  const ask = async (
+    ns: string,
+    destination: string,
+    text = 'hello',
+  ): Promise<Record<string, unknown>> =>
     JSON.parse(await inNs(ns, 'python3', app, 'ask', destination, text)) as Record<string, unknown>;
 
   it('carries a plain connection to a workload through the tunnel, source address kept', async () => {
@@ -109,7 +143,10 @@ describe.skipIf(unshared !== undefined)(`capture in network namespaces ${unshare
   });
 
   it('carries a connection to a service address', async () => {
-    expect(await ask(clientNs, '198.51.100.10:80')).toMatchObject({ reply: 'hello', sourceSeen: clientIp });
+    expect(await ask(clientNs, '198.51.100.10:80')).toMatchObject({
+      reply: 'hello',
+      sourceSeen: clientIp,
+    });
   });
 
   it('moves 64 MiB each way unchanged', async () => {
@@ -121,15 +158,23 @@ describe.skipIf(unshared !== undefined)(`capture in network namespaces ${unshare
     // The client's proxy is away: what its workload sends now leaves in plain text.
     await inNs(clientNs, 'nft', 'flush', 'chain', 'ip', 'onehop', 'output');
     try {
-      expect(await ask(clientNs, `${serverIp}:8080`, 'plain')).toMatchObject({ reply: 'plain', sourceSeen: clientIp });
+      expect(await ask(clientNs, `${serverIp}:8080`, 'plain')).toMatchObject({
+        reply: 'plain',
+        sourceSeen: clientIp,
+      });
       await until(async () => {
         const labels = { connection_security_policy: 'unknown', reporter: 'destination' };
         return metric(await mesh.b.metrics(), 'istio_tcp_connections_closed_total', labels) > 0;
       });
-      mesh.file.policies = [{
-        name: 'strict', namespace: 'demo', scope: 'Namespace', action: 'Deny',
-        rules: [[[{ notPrincipals: [{ Presence: [] }] }]]],
-      }];
+      mesh.file.policies = [
+        {
+          name: 'strict',
+          namespace: 'demo',
+          scope: 'Namespace',
+          action: 'Deny',
+          rules: [[[{ notPrincipals: [{ Presence: [] }] }]]],
+        },
+      ];
       await mesh.write(stringify(mesh.file));
       await until(async () => {
         const reply = await ask(clientNs, `${serverIp}:8080`).catch(() => ({ reply: '' }));

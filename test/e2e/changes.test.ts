@@ -5,7 +5,14 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { get, metric, policy, TestMesh } from './support/mesh.js';
 import { run, sleep, until } from './support/processes.js';
-import { closed, echoServer, exchange, readExactly, SocksError, type TestServer } from './support/sockets.js';
+import {
+  closed,
+  echoServer,
+  exchange,
+  readExactly,
+  SocksError,
+  type TestServer,
+} from './support/sockets.js';
 
 let mesh: TestMesh | undefined;
 let echo: TestServer | undefined;
@@ -79,9 +86,16 @@ describe('policy change under load', () => {
     await load.stop();
     m.file.policies = [];
     await m.write();
-    await until(async () => m.connect().then((s) => (s.destroy(), true), () => false), {
-      what: 'the flow to be allowed again',
-    });
+    await until(
+      async () =>
+        m.connect().then(
+          (s) => (s.destroy(), true),
+          () => false,
+        ),
+      {
+        what: 'the flow to be allowed again',
+      },
+    );
   }, 60_000);
 
   it('keeps flows that the new policies still allow', async () => {
@@ -89,14 +103,23 @@ describe('policy change under load', () => {
     const load = new Load(await m.connect());
     await until(() => load.rounds > 10);
     m.file.policies = [
-      policy('only-client', 'Allow', { principals: [{ Exact: 'cluster.local/ns/demo/sa/client' }] }),
+      policy('only-client', 'Allow', {
+        principals: [{ Exact: 'cluster.local/ns/demo/sa/client' }],
+      }),
       policy('no-other-port', 'Deny', { notDestinationPorts: [8080] }),
     ];
     await m.write();
     await expect
-      .poll(async () => m.connect(m.server, 8081).then(() => 0, (e: unknown) => (e as SocksError).reply), {
-        timeout: 10_000,
-      })
+      .poll(
+        async () =>
+          m.connect(m.server, 8081).then(
+            () => 0,
+            (e: unknown) => (e as SocksError).reply,
+          ),
+        {
+          timeout: 10_000,
+        },
+      )
       .toBeGreaterThan(0);
     const before = load.rounds;
     await until(() => load.rounds > before + 20);
@@ -112,9 +135,12 @@ describe('mesh file reload', () => {
     await until(() => load.rounds > 5);
     const good = await readFile(m.meshPath, 'utf8');
     await m.write(good.replace('protocol: HBONE', 'protocol: HBON'));
-    await until(() => m.a.daemon.output.includes('HBON') && m.a.daemon.output.includes('mesh.yaml'), {
-      what: () => `an error that names file and value:\n${m.a.daemon.output}`,
-    });
+    await until(
+      () => m.a.daemon.output.includes('HBON') && m.a.daemon.output.includes('mesh.yaml'),
+      {
+        what: () => `an error that names file and value:\n${m.a.daemon.output}`,
+      },
+    );
     const result = await exchange(await m.connect(), 1000);
     expect(result.received).toBe(result.sent);
     expect(load.failed).toBe('');
@@ -125,7 +151,12 @@ describe('mesh file reload', () => {
   it('serves a workload that was added and ends one that was removed', async () => {
     const m = await setUp('127.21.5');
     const [first] = m.file.workloads;
-    m.file.workloads.push({ ...first, uid: 'cluster1//v1/Pod/demo/late', name: 'late', workloadIps: ['127.21.5.4'] });
+    m.file.workloads.push({
+      ...first,
+      uid: 'cluster1//v1/Pod/demo/late',
+      name: 'late',
+      workloadIps: ['127.21.5.4'],
+    });
     await m.write();
     const { connectSocks } = await import('./support/sockets.js');
     const late = { host: '127.21.5.4', port: 15080 };
@@ -141,7 +172,12 @@ describe('mesh file reload', () => {
     m.file.workloads.pop();
     await m.write();
     await end;
-    await until(async () => connectSocks(late, m.server, 8080).then(() => false, () => true));
+    await until(async () =>
+      connectSocks(late, m.server, 8080).then(
+        () => false,
+        () => true,
+      ),
+    );
   }, 60_000);
 });
 
@@ -158,9 +194,16 @@ describe('failures of the peer', () => {
     await expect(m.connect()).rejects.toBeInstanceOf(SocksError);
     m.b.restart();
     await m.b.ready();
-    await until(async () => m.connect().then((s) => (s.destroy(), true), () => false), {
-      what: 'traffic to flow again',
-    });
+    await until(
+      async () =>
+        m.connect().then(
+          (s) => (s.destroy(), true),
+          () => false,
+        ),
+      {
+        what: 'traffic to flow again',
+      },
+    );
   }, 60_000);
 });
 
@@ -198,9 +241,16 @@ describe('drain', () => {
     const socket = await m.connect();
     await ping(socket);
     m.a.daemon.child.kill('SIGTERM');
-    await until(async () => m.connect().then((s) => (s.destroy(), false), () => true), {
-      what: 'new flows to be refused',
-    });
+    await until(
+      async () =>
+        m.connect().then(
+          (s) => (s.destroy(), false),
+          () => true,
+        ),
+      {
+        what: 'new flows to be refused',
+      },
+    );
     await ping(socket, 'still here');
     socket.end();
     expect(await m.a.daemon.exited).toBe(0);
@@ -233,16 +283,24 @@ describe('out of file descriptors', () => {
       return dump === undefined || metric(dump.body, 'onehop_accept_pauses_total') > 0;
     });
     const cpu = async (): Promise<number> => {
-      const fields = (await readFile(`/proc/${m.a.daemon.pid}/stat`, 'utf8')).split(') ')[1]?.split(' ') ?? [];
+      const fields =
+        (await readFile(`/proc/${m.a.daemon.pid}/stat`, 'utf8')).split(') ')[1]?.split(' ') ?? [];
       return Number(fields[11]) + Number(fields[12]);
     };
     const before = await cpu();
     await sleep(1000);
     expect((await cpu()) - before).toBeLessThan(40); // of 100 ticks
     for (const socket of sockets) socket.destroy();
-    await until(async () => m.connect().then((s) => (s.destroy(), true), () => false), {
-      what: 'accepting to go on',
-    });
+    await until(
+      async () =>
+        m.connect().then(
+          (s) => (s.destroy(), true),
+          () => false,
+        ),
+      {
+        what: 'accepting to go on',
+      },
+    );
     expect(metric(await m.a.metrics(), 'onehop_accept_pauses_total')).toBeGreaterThan(0);
     expect((await run('true', [])).code).toBe(0);
   }, 60_000);

@@ -6,7 +6,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { metric, TestMesh } from './support/mesh.js';
 import { until } from './support/processes.js';
 import {
-  closed, connectSocks, echoServer, exchange, listen, pattern, readExactly, SocksError,
+  closed,
+  connectSocks,
+  echoServer,
+  exchange,
+  listen,
+  pattern,
+  readExactly,
+  SocksError,
   type TestServer,
 } from './support/sockets.js';
 
@@ -38,7 +45,19 @@ async function withApp(
 }
 
 describe('bytes through two node proxies', () => {
-  const sizes = [1, 2, 100, 9 * 1024, 16_374, 16_375, 16_376, 16_384, 65_536, 1 << 20, (8 << 20) + 1];
+  const sizes = [
+    1,
+    2,
+    100,
+    9 * 1024,
+    16_374,
+    16_375,
+    16_376,
+    16_384,
+    65_536,
+    1 << 20,
+    (8 << 20) + 1,
+  ];
   for (const bytes of sizes) {
     it(`echoes ${bytes} bytes unchanged`, async () => {
       const socket = await mesh.connect();

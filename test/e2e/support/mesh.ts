@@ -68,11 +68,16 @@ export class TestNode {
   async ready(timeoutMs = 15_000): Promise<void> {
     await until(
       async () => {
-        if (!this.daemon.running) throw new Error(`node ${this.name} ended:\n${this.daemon.output}`);
+        if (!this.daemon.running)
+          throw new Error(`node ${this.name} ended:\n${this.daemon.output}`);
         const reply = await get(this.host, 15021, '/healthz/ready').catch(() => null);
         return reply?.status === 200;
       },
-      { timeoutMs, everyMs: 25, what: () => `node ${this.name} to be ready:\n${this.daemon.output}` },
+      {
+        timeoutMs,
+        everyMs: 25,
+        what: () => `node ${this.name} to be ready:\n${this.daemon.output}`,
+      },
     );
   }
 
@@ -152,7 +157,10 @@ export class TestMesh {
   }
 
   /** Makes the directory, the CA and the mesh file; `prefix` is three octets of 127/8, one per file. */
-  static async create(prefix: string, edit: (file: MeshFile) => void = () => undefined): Promise<TestMesh> {
+  static async create(
+    prefix: string,
+    edit: (file: MeshFile) => void = () => undefined,
+  ): Promise<TestMesh> {
     const mesh = new TestMesh(prefix, await mkdtemp(join(tmpdir(), 'onehop-e2e-')));
     edit(mesh.file);
     await mesh.write();
@@ -170,9 +178,24 @@ export class TestMesh {
 
   nodeArgs(name: string, host: string, more: readonly string[] = []): string[] {
     return [
-      process.execPath, onehopMain, 'node', '--node', name, '--mesh', this.meshPath,
-      '--ca-dir', this.caDir, '--admin', `${host}:15000`, '--stats', `${host}:15020`,
-      '--ready', `${host}:15021`, '--log', 'json', ...more,
+      process.execPath,
+      onehopMain,
+      'node',
+      '--node',
+      name,
+      '--mesh',
+      this.meshPath,
+      '--ca-dir',
+      this.caDir,
+      '--admin',
+      `${host}:15000`,
+      '--stats',
+      `${host}:15020`,
+      '--ready',
+      `${host}:15021`,
+      '--log',
+      'json',
+      ...more,
     ];
   }
 
@@ -187,7 +210,10 @@ export class TestMesh {
   }
 
   async start(
-    options: { a?: Parameters<TestMesh['startNode']>[2]; b?: Parameters<TestMesh['startNode']>[2] } = {},
+    options: {
+      a?: Parameters<TestMesh['startNode']>[2];
+      b?: Parameters<TestMesh['startNode']>[2];
+    } = {},
   ): Promise<this> {
     this.nodes = {
       a: this.startNode('node-a', 201, options.a),

@@ -81,7 +81,8 @@ export class Daemon {
   async waitForOutput(text: string | RegExp, timeoutMs = 10_000): Promise<void> {
     await until(
       () => {
-        if (typeof text === 'string' ? this.output.includes(text) : text.test(this.output)) return true;
+        if (typeof text === 'string' ? this.output.includes(text) : text.test(this.output))
+          return true;
         if (!this.running) throw new Error(`ended before it printed ${text}:\n${this.output}`);
         return false;
       },

@@ -19,7 +19,11 @@ async function readExactly(socket: net.Socket, bytes: number): Promise<Buffer> {
     if (socket.readableEnded || socket.destroyed) throw new Error('connection ended early');
     await new Promise<void>((done, fail) => {
       const clear = (): void => {
-        socket.off('readable', onReadable).off('end', onEnd).off('error', onError).off('close', onEnd);
+        socket
+          .off('readable', onReadable)
+          .off('end', onEnd)
+          .off('error', onError)
+          .off('close', onEnd);
       };
       const onReadable = (): void => (clear(), done());
       const onEnd = (): void => (clear(), fail(new Error('connection ended early')));
@@ -51,7 +55,8 @@ export async function connectSocks(
       ]),
     );
     const method = await readExactly(socket, 2);
-    if (method[0] !== 5 || method[1] !== 0) throw new Error(`SOCKS5 method ${method.toString('hex')}`);
+    if (method[0] !== 5 || method[1] !== 0)
+      throw new Error(`SOCKS5 method ${method.toString('hex')}`);
     const head = await readExactly(socket, 4);
     const status = head[1] ?? 255;
     const rest = head[3] === 4 ? 18 : 6;
