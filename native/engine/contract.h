@@ -178,7 +178,7 @@ struct Verdict {
 };
 
 struct FlowEvent {
-  uint32_t atUs = 0;
+  uint64_t atUs = 0;
   FlowEventName event = FlowEventName::accepted;
   int32_t value = 0;
 };
