@@ -29,7 +29,7 @@ void Tunnel::attach(io::ByteStream& local, io::DriverEvents& events) {
   local.setObserver(this);
   if (stream_ == nullptr && failReason_ != CloseReason::none) {
     local.reset(failReason_);
-    return finish(failReason_, static_cast<int>(failCode_));
+    return finish(failReason_, static_cast<int>(failCode_), false);
   }
   if (stream_ != nullptr) carrier_->sourceReady(*stream_);
   if (pushKept() && remoteEnded_) passEnd();
@@ -157,14 +157,14 @@ void Tunnel::passEnd() {
 
 bool Tunnel::finishIfOver() {
   if (!endPulled_ || !endPassedOn_ || events_ == nullptr) return false;
-  finish(CloseReason::complete, 0);
+  finish(CloseReason::complete, 0, false);
   return true;
 }
 
-void Tunnel::finish(CloseReason reason, int code) {
+void Tunnel::finish(CloseReason reason, int code, bool localFailed) {
   io::DriverEvents* events = events_;
   detach();
-  if (events != nullptr) events->onDriverDone(reason, code);
+  if (events != nullptr) events->onDriverDone(reason, code, localFailed);
 }
 
 void Tunnel::localFailed(CloseReason reason, int code, bool insidePull) {
@@ -175,7 +175,7 @@ void Tunnel::localFailed(CloseReason reason, int code, bool insidePull) {
   if (stream != nullptr && !insidePull) {
     carrier_->resetTunnel(*stream, h2::ErrorCode::connectError);
   }
-  finish(reason, code);
+  finish(reason, code, true);
 }
 
 void Tunnel::onPeerReset(CloseReason reason, uint32_t code) {
@@ -188,7 +188,7 @@ void Tunnel::onPeerReset(CloseReason reason, uint32_t code) {
   keptHead_ = writtenHead_ = 0;
   if (local_ != nullptr) {
     local_->reset(reason);
-    return finish(reason, static_cast<int>(code));
+    return finish(reason, static_cast<int>(code), false);
   }
   if (observer_ != nullptr) observer_->onStreamFailed(reason, static_cast<int>(code));
 }

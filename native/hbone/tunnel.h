@@ -81,7 +81,7 @@ class Tunnel final : public io::ByteStream, public io::StreamDriver, public h2::
   bool pushKept();
   void passEnd();
   bool finishIfOver();
-  void finish(CloseReason reason, int code);
+  void finish(CloseReason reason, int code, bool localFailed);
   void localFailed(CloseReason reason, int code, bool insidePull);
   void dropGather();
   size_t copyWritten(const iovec* parts, int count);

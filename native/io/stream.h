@@ -68,8 +68,9 @@ class DriverEvents {
   virtual void onMoved(bool toDriver, size_t bytes) = 0;
   // One direction ended in order (FIN seen and passed on).
   virtual void onDirectionEnd(bool toDriver) = 0;
-  // Everything is over. Both streams have been closed or reset accordingly.
-  virtual void onDriverDone(CloseReason reason, int code) = 0;
+  // Everything is over. Both streams have been closed or reset accordingly. `localFailed` tells whether
+  // the attached stream was the one that failed.
+  virtual void onDriverDone(CloseReason reason, int code, bool localFailed) = 0;
 
  protected:
   ~DriverEvents() = default;

@@ -57,7 +57,7 @@ struct FakeLocal final : io::ByteStream {
 struct Events final : io::DriverEvents {
   void onMoved(bool, size_t) override {}
   void onDirectionEnd(bool) override { ++ends; }
-  void onDriverDone(CloseReason r, int) override { ++done, reason = r; }
+  void onDriverDone(CloseReason r, int, bool) override { ++done, reason = r; }
   int ends = 0, done = 0;
   CloseReason reason = CloseReason::none;
 };
