@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every test: TypeScript compile, native unit tests under ASan and UBSan, fuzz replay, vitest.
+# Every test: TypeScript compile, native unit tests and fuzz replay under ASan and UBSan, the
+# threaded rooms under TSan, vitest.
 # Ends with one line: N passed, N failed, N skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -15,14 +16,22 @@ step() {
 reports="$(mktemp -d)"
 trap 'rm -rf "$reports"' EXIT
 
-step 'build' npm run --silent build
-if step 'configure (asan)' cmake --preset asan &&
-  step 'compile (asan)' cmake --build build-asan; then
-  ctest --test-dir build-asan --output-on-failure --output-junit "$reports/ctest.xml"
-  read -r total broken omitted < <(node test/count.cjs ctest "$reports/ctest.xml")
+native() {
+  step "configure ($1)" cmake --preset "$1" || return
+  step "compile ($1)" cmake --build "build-$1" || return
+  local total broken omitted
+  ctest --test-dir "build-$1" -j "$(nproc)" --output-on-failure --no-tests=ignore \
+    --output-junit "$reports/$1.xml"
+  read -r total broken omitted < <(node test/count.cjs ctest "$reports/$1.xml")
   passed=$((passed + total - broken - omitted))
   failed=$((failed + broken)) skipped=$((skipped + omitted))
-fi
+}
+
+step 'build' npm run --silent build
+native asan
+native tsan
+step 'configure (release)' cmake --preset release &&
+  step 'compile (load generator)' cmake --build build-release --target onehop_loadgen
 
 npx --no-install vitest run --reporter=default --reporter=json \
   --outputFile.json="$reports/vitest.json"
