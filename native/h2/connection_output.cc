@@ -26,6 +26,7 @@ class Producer {
       Stream* stream = c_.scheduler_.next(&allowance);
       if (stream == nullptr || !serve(*stream, static_cast<size_t>(allowance))) break;
     }
+    flushControl();  // the resets of sources that failed
     return written_;
   }
 
