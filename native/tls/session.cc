@@ -12,6 +12,7 @@ constexpr uint8_t kKeyUpdateBurst = 32;
 constexpr uint32_t kTicketBytesMax = 128 * 1024;
 }  // namespace
 
+Session::Session(Role role) : role_(role) {}
 Session::~Session() = default;
 
 std::unique_ptr<Session> Session::server(std::shared_ptr<const Credentials> credentials) {

@@ -67,7 +67,7 @@ class Session {
   uint64_t keyUpdates() const { return keyUpdates_; }
 
  private:
-  explicit Session(Role role) : role_(role) {}
+  explicit Session(Role role);
   Status feedHandshake(MutableByteSpan record);
   Status feedRecord(MutableByteSpan record, PlaintextSink& sink, bool* stop);
   Status feedPostHandshake(MutableByteSpan content);

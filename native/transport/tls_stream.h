@@ -2,6 +2,8 @@
 
 #include <memory>
 #include <string>
+#include <vector>
+#include <vector>
 
 #include "base/buffer.h"
 #include "base/bytes.h"
@@ -11,27 +13,29 @@
 #include "io/event_loop.h"
 #include "io/stream.h"
 #include "io/tcp_stream.h"
-
-namespace onehop::tls {
-class Session;
-}
+#include "tls/session.h"
 
 namespace onehop::transport {
 
-// What a TlsStream tells its owner. Calls come from the event loop and from flush(), never from room()
-// or commit(). The owner may close() in any of them but must retire, not destroy, the stream.
+// What a TlsStream tells its owner. Calls come from the event loop and from flush(), never from start(),
+// room(), commit() or closeInOrder(). The owner may call any method in them but must retire, not
+// destroy, the stream.
 class TlsEvents {
  public:
   virtual void onEstablished() = 0;
   // Decrypted in place in the receive block: gone when the call returns.
   virtual void onPlaintext(MutableByteSpan bytes) = 0;
-  // All that one burst of receives brought has been handed on: write gathered bytes out now, before the
-  // receive block goes back.
+  // All that one receive brought has been handed on: write gathered bytes out now, before the receive
+  // block goes back.
   virtual void onBatchEnd() = 0;
   // The socket took what was waiting: records may be filled again.
   virtual void onRoom() = 0;
-  // Last call. `complete` after close_notify, else why the connection is lost.
+  // The peer ended the connection or it is lost: no plaintext comes or goes any more. `complete` after
+  // close_notify. Not called after closeInOrder().
   virtual void onClosed(const Error& error) = 0;
+  // After onClosed or closeInOrder(), at most kLinger later: the last bytes (alert, close_notify) have
+  // reached the peer or never will, and the socket is closed. Last call.
+  virtual void onReleased() = 0;
 
  protected:
   ~TlsEvents() = default;
@@ -39,9 +43,15 @@ class TlsEvents {
 
 // One TLS 1.3 connection over a TcpStream: joins the socket and the sans-I/O session. Receives into a
 // block of the shard's pool and keeps bytes only of an unfinished record; fills records in a send block,
-// which it holds only while ciphertext waits. Idle: no buffer at all.
-class TlsStream final : public io::Retirable, private io::StreamObserver, private io::Timer {
+// which it holds only while bytes wait in it. Idle: no buffer at all.
+class TlsStream final : public io::Retirable,
+                        private io::StreamObserver,
+                        private io::Timer,
+                        private io::PassHook,
+                        private tls::PlaintextSink {
  public:
+  static constexpr Nanos kLinger = kSecond;
+
   TlsStream(std::unique_ptr<io::TcpStream> socket, std::unique_ptr<tls::Session> session,
             TlsEvents& events);
   ~TlsStream() override;
@@ -49,8 +59,8 @@ class TlsStream final : public io::Retirable, private io::StreamObserver, privat
   // Begins the handshake; onClosed(tlsTimeout) when it is not over after `deadline`.
   void start(Nanos deadline);
   bool established() const { return established_; }
-  bool closed() const { return closed_; }
-  const std::string& peerIdentity() const;  // '' before onEstablished
+  bool closed() const { return closed_ || closing_; }
+  const std::string& peerIdentity() const { return session_->peerIdentity(); }  // '' until established
 
   // Room in the record being filled, at least `least` (<= 4096) bytes; empty when the block is full.
   MutableByteSpan room(size_t least);
@@ -61,9 +71,10 @@ class TlsStream final : public io::Retirable, private io::StreamObserver, privat
   void commitRecords(size_t full, size_t lastBytes);
   // Seals what was committed and sends it with one system call. False when bytes still wait: onRoom().
   bool flush();
+  // Sealed, and not yet taken by the kernel.
   size_t unsentBytes() const { return sendEnd_ - sendStart_; }
 
-  // close_notify after what was committed, then FIN.
+  // close_notify after what was committed, then FIN; what still arrives is dropped. onReleased follows.
   void closeInOrder();
   // RST; no events afterwards.
   void abort();
@@ -75,21 +86,41 @@ class TlsStream final : public io::Retirable, private io::StreamObserver, privat
   void onWritable() override;
   void onStreamFailed(CloseReason reason, int code) override;
   void onTimer() override;
+  void onPassEnd() override;
+  bool onPlaintext(MutableByteSpan bytes) override;
+
+  void receive();
+  bool takeBytes(PooledBlock& block, size_t* have);
+  void keep(ByteSpan rest);
+  void discard();
+  void announce();
+  void drainOutput();
+  bool prepareBlock();
+  void sealFill();
+  bool writeOut();
+  void close(const Error& error);
+  void fail(CloseReason reason, int code);
+  void beginLinger();
+  bool lingerOver() const { return finSent_ && peerEnded_; }
+  void release();
 
   std::unique_ptr<io::TcpStream> socket_;
   std::unique_ptr<tls::Session> session_;
   TlsEvents& events_;
-  PooledBlock receive_;  // held only between two receives that split a record
-  PooledBlock send_;     // held only while committed or unsent bytes exist
-  uint32_t receiveHave_ = 0;
-  uint32_t sendStart_ = 0;   // first unsent ciphertext byte
-  uint32_t sendEnd_ = 0;     // end of sealed ciphertext
-  uint32_t fillStart_ = 0;   // the record being filled
-  uint32_t fillBytes_ = 0;   // its plaintext so far
+  std::vector<uint8_t> partial_;  // an unfinished record; no capacity when idle
+  PooledBlock send_;              // held only while committed or unsent bytes exist
+  uint32_t sendStart_ = 0;        // first unsent ciphertext byte
+  uint32_t sendEnd_ = 0;          // end of sealed ciphertext; the record being filled begins here
+  uint32_t fillBytes_ = 0;        // its plaintext so far
   uint64_t bytesReceived_ = 0;
   bool established_ = false;
-  bool closing_ = false;
-  bool closed_ = false;
+  bool closing_ = false;    // our end is on its way: nothing is filled or handed on any more
+  bool closed_ = false;     // onClosed was called
+  bool finSent_ = false;
+  bool peerEnded_ = false;  // the peer's FIN was read
+  bool broken_ = false;     // the socket is of no use any more
+  bool readAgain_ = false;  // more may wait in the socket than one turn may take
+  bool released_ = false;
 };
 static_assert(sizeof(TlsStream) <= 256);
 

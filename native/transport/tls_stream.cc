@@ -1,0 +1,312 @@
+#include "transport/tls_stream.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+
+namespace onehop::transport {
+namespace {
+
+// Receives in one turn; then the other connections of the loop have theirs.
+constexpr int kReceivesPerTurn = 2;
+constexpr size_t kOutputLeast = 64;  // see tls::Session::takeOutput
+
+}  // namespace
+
+using io::IoResult;
+using io::IoState;
+
+TlsStream::TlsStream(std::unique_ptr<io::TcpStream> socket, std::unique_ptr<tls::Session> session,
+                     TlsEvents& events)
+    : socket_(std::move(socket)), session_(std::move(session)), events_(events) {
+  socket_->setObserver(this);
+}
+
+TlsStream::~TlsStream() { socket_->setObserver(nullptr); }
+
+void TlsStream::start(Nanos deadline) {
+  Timer::arm(loop(), deadline);
+  readAgain_ = true;
+  PassHook::schedule(loop());
+}
+
+// Receiving.
+
+void TlsStream::receive() {
+  readAgain_ = false;
+  if (closing_) return discard();
+  PooledBlock block = loop().receivePool().take();
+  size_t have = partial_.size();
+  std::copy(partial_.begin(), partial_.end(), block.data());
+  for (int turn = 0; turn < kReceivesPerTurn; ++turn) {
+    const iovec part{block.data() + have, block.size() - have};
+    const IoResult result = socket_->readv(&part, 1);
+    if (result.state == IoState::wouldBlock) {
+      keep({block.data(), have});
+      return;
+    }
+    if (result.state == IoState::failed) return fail(result.reason, result.code);
+    if (result.state == IoState::end) {
+      peerEnded_ = true;
+      const Status status = session_->feedEnd();
+      return close(status.ok() ? makeError(CloseReason::complete) : status.error());
+    }
+    have += result.bytes;
+    bytesReceived_ += result.bytes;
+    if (!takeBytes(block, &have)) return;
+  }
+  keep({block.data(), have});
+  readAgain_ = true;
+  PassHook::schedule(loop());
+}
+
+// Hands on the whole records of the block and moves the rest to its front; false when it is over.
+bool TlsStream::takeBytes(PooledBlock& block, size_t* have) {
+  size_t used = 0;
+  const Status fed = session_->feed({block.data(), *have}, &used, *this);
+  if (fed.ok()) announce();
+  events_.onBatchEnd();
+  if (closing_) return false;
+  if (!fed.ok() || session_->peerClosed()) {
+    close(fed.ok() ? makeError(CloseReason::complete) : fed.error());
+    return false;
+  }
+  *have -= used;
+  std::memmove(block.data(), block.data() + used, *have);
+  if (session_->hasOutput()) PassHook::schedule(loop());
+  return true;
+}
+
+void TlsStream::keep(ByteSpan rest) {
+  if (rest.empty()) {
+    std::vector<uint8_t>().swap(partial_);
+  } else {
+    partial_.assign(rest.begin(), rest.end());
+  }
+}
+
+bool TlsStream::onPlaintext(MutableByteSpan bytes) {
+  announce();
+  if (!closing_) events_.onPlaintext(bytes);
+  return !closing_;
+}
+
+void TlsStream::announce() {
+  if (established_ || !session_->established()) return;
+  established_ = true;
+  Timer::cancel();
+  drainOutput();  // our Finished goes before any record of the owner
+  events_.onEstablished();
+}
+
+// The peer may still send while our end is on its way: reading it keeps the kernel from answering with
+// a reset, which would overtake the alert.
+void TlsStream::discard() {
+  uint8_t* scratch = loop().scratch();
+  for (int turn = 0; turn < kReceivesPerTurn && !peerEnded_ && !broken_; ++turn) {
+    const iovec part{scratch, io::EventLoop::kScratchBytes};
+    const IoResult result = socket_->readv(&part, 1);
+    if (result.state == IoState::wouldBlock) return;
+    peerEnded_ = result.state == IoState::end;
+    broken_ = result.state == IoState::failed;
+  }
+  if (broken_ || lingerOver()) return release();
+  if (peerEnded_) return;
+  readAgain_ = true;
+  PassHook::schedule(loop());
+}
+
+void TlsStream::onReadable() {
+  if (!released_) receive();
+}
+
+void TlsStream::onWritable() {
+  if (released_ || !flush() || closing_) return;
+  events_.onRoom();
+}
+
+void TlsStream::onStreamFailed(CloseReason reason, int code) {
+  if (!released_) fail(reason, code);
+}
+
+void TlsStream::onPassEnd() {
+  if (released_) return;
+  size_t used = 0;
+  if (!established_ && !closing_) {
+    const Status status = session_->feed({}, &used, *this);  // tells of a session dead from the start
+    if (!status.ok()) return close(status.error());
+  }
+  if (closing_ && (broken_ || lingerOver())) return release();
+  flush();
+  if (!released_ && readAgain_) receive();
+}
+
+void TlsStream::onTimer() {
+  if (closing_) {
+    broken_ = true;
+    return release();
+  }
+  fail(CloseReason::tlsTimeout, 0);
+}
+
+// Sending.
+
+// Moves handshake, KeyUpdate and alert records into the block. They come between records, never into
+// the one being filled.
+void TlsStream::drainOutput() {
+  if (!session_->hasOutput()) return;
+  if (fillBytes_ > 0) sealFill();
+  if (!send_) send_ = loop().sendPool().take();
+  while (session_->hasOutput() && send_.size() - sendEnd_ >= kOutputLeast) {
+    const MutableByteSpan room{send_.data() + sendEnd_, send_.size() - sendEnd_};
+    sendEnd_ += static_cast<uint32_t>(session_->takeOutput(room));
+  }
+}
+
+bool TlsStream::prepareBlock() {
+  if (!established_ || closing_) return false;
+  if (!send_) send_ = loop().sendPool().take();
+  if (sendStart_ == sendEnd_ && fillBytes_ == 0) sendStart_ = sendEnd_ = 0;
+  if (fillBytes_ > 0) return true;
+  drainOutput();
+  return !session_->hasOutput();
+}
+
+MutableByteSpan TlsStream::room(size_t least) {
+  CHECK(least > 0 && least <= 4096);
+  if (fillBytes_ + least > kRecordPlaintextMax) sealFill();
+  if (!prepareBlock()) return {};
+  const size_t used = sendEnd_ + kRecordHeader + fillBytes_ + kRecordTrailer;
+  if (send_.size() < used + least) return {};
+  const size_t bytes = std::min(kRecordPlaintextMax - fillBytes_, send_.size() - used);
+  return {send_.data() + sendEnd_ + kRecordHeader + fillBytes_, bytes};
+}
+
+void TlsStream::commit(size_t bytes) {
+  CHECK(send_ && fillBytes_ + bytes <= kRecordPlaintextMax);
+  fillBytes_ += static_cast<uint32_t>(bytes);
+}
+
+size_t TlsStream::reserveRecords(MutableByteSpan* records, size_t count) {
+  if (fillBytes_ > 0) sealFill();
+  if (!prepareBlock()) return 0;
+  const size_t most = std::min(count, (send_.size() - sendEnd_) / kRecordMax);
+  for (size_t i = 0; i < most; ++i) {
+    uint8_t* record = send_.data() + sendEnd_ + i * kRecordMax;
+    records[i] = {record + kRecordHeader, kRecordPlaintextMax};
+  }
+  return most;
+}
+
+void TlsStream::commitRecords(size_t full, size_t lastBytes) {
+  CHECK(fillBytes_ == 0 && lastBytes <= kRecordPlaintextMax);
+  for (size_t i = 0; i < full; ++i) {
+    fillBytes_ = kRecordPlaintextMax;
+    sealFill();
+  }
+  fillBytes_ = static_cast<uint32_t>(lastBytes);
+}
+
+void TlsStream::sealFill() {
+  if (fillBytes_ == 0) return;
+  CHECK(send_ && sendEnd_ + kRecordHeader + fillBytes_ + kRecordTrailer <= send_.size());
+  sendEnd_ += static_cast<uint32_t>(session_->seal(send_.data() + sendEnd_, fillBytes_));
+  fillBytes_ = 0;
+}
+
+bool TlsStream::flush() {
+  if (released_ || broken_) return false;
+  if (fillBytes_ > 0) sealFill();
+  if (!writeOut()) return false;
+  if (closing_ && !finSent_) {
+    finSent_ = true;
+    socket_->closeWrite();
+    if (peerEnded_) PassHook::schedule(loop());  // releases
+  }
+  return true;
+}
+
+bool TlsStream::writeOut() {
+  while (true) {
+    drainOutput();
+    if (sendStart_ == sendEnd_) break;
+    const iovec part{send_.data() + sendStart_, unsentBytes()};
+    const IoResult result = socket_->writev(&part, 1);
+    sendStart_ += static_cast<uint32_t>(result.bytes);
+    if (result.state == IoState::failed) {
+      fail(result.reason, result.code);
+      return false;
+    }
+    if (sendStart_ < sendEnd_) return false;
+    sendStart_ = sendEnd_ = 0;
+  }
+  send_.release();
+  sendStart_ = sendEnd_ = 0;
+  return true;
+}
+
+// Ending.
+
+void TlsStream::beginLinger() {
+  closing_ = true;
+  std::vector<uint8_t>().swap(partial_);
+  session_->close();
+  Timer::arm(loop(), kLinger);
+  readAgain_ = true;  // what waits unread would turn our close into a reset
+  PassHook::schedule(loop());
+}
+
+void TlsStream::closeInOrder() {
+  if (closing_) return;
+  if (fillBytes_ > 0) sealFill();
+  beginLinger();
+}
+
+// The peer's end, its error or ours: says why and sends our alert or close_notify.
+void TlsStream::close(const Error& error) {
+  if (closing_) return;
+  closed_ = true;
+  fillBytes_ = 0;
+  beginLinger();
+  events_.onClosed(error);
+}
+
+// Nothing can be sent any more.
+void TlsStream::fail(CloseReason reason, int code) {
+  if (broken_) return;
+  broken_ = true;
+  if (closing_) {
+    PassHook::schedule(loop());  // releases
+    return;
+  }
+  closing_ = closed_ = true;
+  Timer::cancel();
+  PassHook::schedule(loop());
+  const bool early = !established_ && reason != CloseReason::tlsTimeout;
+  events_.onClosed(makeError(early ? CloseReason::tlsFailed : reason, std::strerror(code), code));
+}
+
+void TlsStream::release() {
+  if (std::exchange(released_, true)) return;
+  abort();
+  events_.onReleased();
+}
+
+void TlsStream::abort() {
+  closing_ = closed_ = released_ = true;
+  Timer::cancel();
+  PassHook::unschedule();
+  std::vector<uint8_t>().swap(partial_);
+  send_.release();
+  sendStart_ = sendEnd_ = fillBytes_ = 0;
+  if (lingerOver() && !broken_) {
+    socket_->closeInOrder();
+  } else {
+    socket_->reset(CloseReason::localClosed);
+  }
+}
+
+}  // namespace onehop::transport
