@@ -286,7 +286,8 @@ void TlsStream::fail(CloseReason reason, int code) {
   Timer::cancel();
   PassHook::schedule(loop());
   const bool early = !established_ && reason != CloseReason::tlsTimeout;
-  events_.onClosed(makeError(early ? CloseReason::tlsFailed : reason, std::strerror(code), code));
+  const char* detail = code != 0 ? std::strerror(code) : "no handshake in time";
+  events_.onClosed(makeError(early ? CloseReason::tlsFailed : reason, detail, code));
 }
 
 void TlsStream::release() {
