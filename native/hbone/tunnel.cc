@@ -12,14 +12,22 @@ using io::IoState;
 
 Tunnel::~Tunnel() {
   detach();
-  dropGather();
-  if (stream_ != nullptr && carrier_ != nullptr) carrier_->tunnelGone(*stream_);
+  TunnelCarrier* carrier = carrier_;
+  h2::Stream* stream = stream_;
+  unlink();
+  if (stream != nullptr) carrier->tunnelGone(*stream);
 }
 
-void Tunnel::dropGather() {
+// The stream is over for us: nothing of the carrier is touched afterwards.
+void Tunnel::unlink() {
   if (carrier_ == nullptr) return;
   ReceiveGather& gather = carrier_->gather();
-  if (gather.owner == this) gather = ReceiveGather{};
+  if (gather.owner == this) {
+    gather.owner = nullptr;
+    gather.count = 0;
+  }
+  stream_ = nullptr;
+  carrier_ = nullptr;
 }
 
 void Tunnel::attach(io::ByteStream& local, io::DriverEvents& events) {
@@ -168,19 +176,27 @@ void Tunnel::finish(CloseReason reason, int code, bool localFailed) {
 }
 
 void Tunnel::localFailed(CloseReason reason, int code, bool insidePull) {
-  dropGather();
-  h2::Stream* stream = std::exchange(stream_, nullptr);
+  TunnelCarrier* carrier = carrier_;
+  h2::Stream* stream = stream_;
+  unlink();
   failReason_ = reason;
   std::vector<uint8_t>().swap(kept_);
-  if (stream != nullptr && !insidePull) {
-    carrier_->resetTunnel(*stream, h2::ErrorCode::connectError);
-  }
+  // A failed pull resets the stream by its result.
+  if (stream != nullptr && !insidePull) carrier->resetTunnel(*stream, h2::ErrorCode::connectError);
   finish(reason, code, true);
 }
 
 void Tunnel::onPeerReset(CloseReason reason, uint32_t code) {
-  dropGather();
-  stream_ = nullptr;
+  if (remoteEnded_ && code == static_cast<uint32_t>(h2::ErrorCode::noError) &&
+      (reason == CloseReason::upstreamReset || reason == CloseReason::downstreamReset)) {
+    unlink();
+    std::vector<uint8_t>().swap(written_);
+    writtenHead_ = 0;
+    localEnded_ = endPulled_ = true;
+    if (local_ != nullptr && kept_.empty() && !finishIfOver()) passEnd();
+    return;
+  }
+  unlink();
   failReason_ = reason;
   failCode_ = code;
   std::vector<uint8_t>().swap(kept_);
@@ -191,11 +207,6 @@ void Tunnel::onPeerReset(CloseReason reason, uint32_t code) {
     return finish(reason, static_cast<int>(code), false);
   }
   if (observer_ != nullptr) observer_->onStreamFailed(reason, static_cast<int>(code));
-}
-
-void Tunnel::carrierLost(CloseReason reason) {
-  onPeerReset(reason, 0);
-  carrier_ = nullptr;
 }
 
 IoResult Tunnel::readv(const iovec* parts, int count) {
@@ -243,10 +254,11 @@ void Tunnel::closeWrite() {
 }
 
 void Tunnel::reset(CloseReason reason) {
-  dropGather();
+  TunnelCarrier* carrier = carrier_;
+  h2::Stream* stream = stream_;
+  unlink();
   failReason_ = reason;
-  h2::Stream* stream = std::exchange(stream_, nullptr);
-  if (stream != nullptr) carrier_->resetTunnel(*stream, h2::ErrorCode::cancel);
+  if (stream != nullptr) carrier->resetTunnel(*stream, h2::ErrorCode::cancel);
 }
 
 void Tunnel::onReadable() {

@@ -38,7 +38,7 @@ class TunnelCarrier {
 // One CONNECT stream as a ByteStream. Attached, it pulls from the local stream into record slots inside
 // produce() and pushes received DATA with gathered writes; it holds no buffer while both ends keep up.
 // Unattached, it serves readv from at most one stream window of kept bytes and writev from at most
-// kWriteBytesMax. The carrier outlives it or calls carrierLost().
+// kWriteBytesMax. The carrier outlives it or calls onPeerReset().
 //
 // RST of the local stream -> RST_STREAM(CONNECT_ERROR); RST_STREAM of the peer -> reset of the local
 // stream; FIN <-> END_STREAM, each direction alone (reference 2.6, 13.10). Destroying a tunnel whose
@@ -69,9 +69,11 @@ class Tunnel final : public io::ByteStream, public io::StreamDriver, public h2::
   // Before the receive block goes back or another stream's payload comes.
   void flushReceived();
   // Both directions of the stream are over in order; kept bytes are still delivered.
-  void onStreamComplete() { stream_ = nullptr; }
+  void onStreamComplete() { unlink(); }
+  // The peer reset the stream, or the connection under it is lost. NO_ERROR after the peer's END_STREAM
+  // says that it wants no more bytes: what it sent is still delivered.
   void onPeerReset(CloseReason reason, uint32_t code);
-  void carrierLost(CloseReason reason);
+  void carrierLost(CloseReason reason) { onPeerReset(reason, 0); }
 
  private:
   void onReadable() override;
@@ -83,11 +85,11 @@ class Tunnel final : public io::ByteStream, public io::StreamDriver, public h2::
   bool finishIfOver();
   void finish(CloseReason reason, int code, bool localFailed);
   void localFailed(CloseReason reason, int code, bool insidePull);
-  void dropGather();
+  void unlink();
   size_t copyWritten(const iovec* parts, int count);
 
-  TunnelCarrier* carrier_;
-  h2::Stream* stream_;  // null when the stream is closed
+  TunnelCarrier* carrier_;  // both null when the stream is closed
+  h2::Stream* stream_;
   io::ByteStream* local_ = nullptr;
   io::StreamObserver* observer_ = nullptr;
   io::DriverEvents* events_ = nullptr;

@@ -40,7 +40,7 @@ class StreamObserver {
 class StreamDriver;
 
 // A connected, bidirectional, non-blocking byte stream: TCP, unix socket, TLS, or one CONNECT tunnel.
-// Owned by whoever holds it; destroying it without closeWrite + end resets it.
+// Owned by whoever holds it; destroying it without closeWrite resets it.
 class ByteStream {
  public:
   virtual ~ByteStream() = default;

@@ -19,7 +19,7 @@ Result<std::unique_ptr<TcpStream>> TcpStream::adopt(EventLoop& loop, Fd fd) {
 
 TcpStream::~TcpStream() {
   if (!fd_) return;
-  if (sawEnd_ && wroteEnd_) {
+  if (wroteEnd_ && !failed_) {
     closeInOrder();
   } else {
     reset(CloseReason::localClosed);
