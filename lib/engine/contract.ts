@@ -2,9 +2,9 @@
  * The seam between TypeScript and the native engine: the only words both sides know. Its twin is
  * `native/engine/contract.h`; the loader compares the two tables when the addon loads.
  *
- * Native speaks flow, verdict, credential handle, endpoint, authority, expected peer, generation. It
- * has no word for workload, service or policy. Times are microseconds where named `Us`, milliseconds
- * where named `Ms`. Addresses are text: `ip`, or `ip:port` with brackets around IPv6.
+ * Native speaks flow, verdict, credential handle, endpoint, authority, expected peer, generation.
+ * It has no word for workload, service or policy. Times are microseconds where named `Us`,
+ * milliseconds where named `Ms`. Addresses are text: `ip`, or `ip:port` with brackets around IPv6.
  */
 
 /** Bumped on every change of shape or order on either side. */
@@ -144,7 +144,7 @@ export interface Upcall {
   kind: ListenerKind;
   /** Address of the downstream, without the port: the port is not part of a flow key. */
   sourceIp: string;
-  /** Where the downstream wanted to go: original destination, SOCKS address, or the local address. */
+  /** Where the downstream wanted to go: original destination, SOCKS or local address. */
   destination: string;
   /** The address the listener accepted on. */
   local: string;
@@ -293,7 +293,8 @@ export interface DialSpec {
 }
 
 /**
- * What the addon exports. Calls throw `Error` with a `code` for bad arguments or a stopped engine.
+ * What the addon exports. Calls throw `Error` whose `code` is a close reason, with errno or the
+ * like in `number`, or 'argument' for a value of the wrong type or out of range.
  * Asynchronous answers come through callbacks on the JavaScript thread.
  */
 export interface NativeAddon {
@@ -326,8 +327,13 @@ export interface NativeEngine {
   /** Read in place: [shards][counterSlots][counterCells] and [shards][engineCells]. */
   counters(): BigUint64Array;
   engineCounters(): BigUint64Array;
+  /** Whether the engine holds this process open; false at the start. */
+  keepAlive(on: boolean): void;
   /** Stops accepting, sends GOAWAY, waits for flows until the deadline, then forces. */
   drain(deadlineMs: number, done: () => void): void;
-  /** Ends everything now and joins the shards. Safe to call twice. */
+  /**
+   * Ends everything now and joins the shards; requests still open are answered, and the last events
+   * delivered, before it returns. Safe to call twice. Also done when the environment exits.
+   */
   stop(): void;
 }
