@@ -21,6 +21,9 @@ export class MeshState implements MeshView {
   readonly #vips = new VipIndex();
   readonly #byHostname = new GroupIndex<Service>();
   readonly #scoped = new GroupIndex<Authorization>();
+  /** Per workload object, with the count of policy changes it was made at. */
+  readonly #selections = new WeakMap<Workload, { at: number; selection: PolicySelection }>();
+  #policyChanges = 0;
 
   get generation(): number {
     return this.#generation;
@@ -31,6 +34,7 @@ export class MeshState implements MeshView {
     const size = delta.workloads.length + delta.services.length + delta.policies.length
       + delta.removedWorkloads.length + delta.removedServices.length + delta.removedPolicies.length;
     if (size === 0) return this.#generation;
+    this.#policyChanges += delta.policies.length + delta.removedPolicies.length;
     for (const key of delta.removedWorkloads) this.#dropWorkload(key, undefined);
     for (const key of delta.removedServices) this.#dropService(key);
     for (const key of delta.removedPolicies) this.#dropPolicy(key);
@@ -87,6 +91,14 @@ export class MeshState implements MeshView {
   }
 
   policiesFor(workload: Workload): PolicySelection {
+    const known = this.#selections.get(workload);
+    if (known?.at === this.#policyChanges) return known.selection;
+    const selection = this.#select(workload, known?.selection);
+    this.#selections.set(workload, { at: this.#policyChanges, selection });
+    return selection;
+  }
+
+  #select(workload: Workload, before: PolicySelection | undefined): PolicySelection {
     const selected: Authorization[] = [];
     const unknown: ResourceKey[] = [];
     for (const key of workload.authorizationPolicies) {
@@ -94,10 +106,12 @@ export class MeshState implements MeshView {
       if (policy === undefined) unknown.push(key);
       else selected.push(policy);
     }
+    const same = before?.selected.length === selected.length
+      && before.selected.every((policy, index) => policy === selected[index]);
     return {
       global: this.#scoped.get(globalGroup),
       namespace: this.#scoped.get(`/${workload.namespace}`),
-      selected,
+      selected: same ? before.selected : selected,
       unknown,
     };
   }

@@ -8,8 +8,8 @@ export interface ServiceEndpoint {
 }
 
 /**
- * What applies to connections to a workload. The two groups keep their identity until one of their
- * policies changes, so whatever was compiled from them can be kept beside them.
+ * What applies to connections to a workload. The groups keep their identity until one of their policies
+ * changes, so whatever was compiled from them can be kept beside them.
  */
 export interface PolicySelection {
   readonly global: readonly Authorization[];
