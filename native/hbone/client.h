@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "h2/connection.h"
+#include "hbone/deadlines.h"
 #include "hbone/tunnel.h"
 #include "io/event_loop.h"
 #include "io/socket.h"
@@ -18,15 +19,6 @@ class Credentials;
 }
 
 namespace onehop::hbone {
-
-struct HboneDeadlines {
-  Nanos dial = 10 * kSecond;
-  Nanos handshake = 10 * kSecond;  // accept to the end of the TLS handshake
-  Nanos preface = 10 * kSecond;    // to the peer's preface and SETTINGS
-  Nanos connect = 15 * kSecond;    // CONNECT sent to its response
-  Nanos liveness = 20 * kSecond;   // no progress and no PONG
-  Nanos idle = 300 * kSecond;      // without streams
-};
 
 // How to make a connection. Copied where it is kept.
 struct DialParams {

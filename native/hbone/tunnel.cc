@@ -66,6 +66,17 @@ size_t Tunnel::copyWritten(const iovec* parts, int count) {
 }
 
 h2::Pull Tunnel::pull(const iovec* parts, int count) {
+  inPull_ = true;
+  const h2::Pull pull = pullOnce(parts, count);
+  inPull_ = false;
+  // Reset by our owner from inside: only the result of a pull may close its own stream.
+  const bool over = pull.state == h2::PullState::failed ||
+                    (pull.state == h2::PullState::end && remoteEnded_);
+  if (stream_ != nullptr || over) return pull;
+  return {h2::PullState::failed, 0, static_cast<uint32_t>(h2::ErrorCode::cancel)};
+}
+
+h2::Pull Tunnel::pullOnce(const iovec* parts, int count) {
   if (!written_.empty()) {
     const size_t bytes = copyWritten(parts, count);
     if (std::exchange(wantsWrite_, false) && observer_ != nullptr) observer_->onWritable();
@@ -91,7 +102,7 @@ h2::Pull Tunnel::pull(const iovec* parts, int count) {
     case IoState::failed:
       break;
   }
-  localFailed(result.reason, result.code, true);
+  localFailed(result.reason, result.code);
   return {h2::PullState::failed, 0, static_cast<uint32_t>(h2::ErrorCode::connectError)};
 }
 
@@ -132,11 +143,7 @@ void Tunnel::flushReceived() {
 
 void Tunnel::push(const iovec* parts, int count) {
   const IoResult result = local_->writev(parts, count);
-  if (result.bytes > 0) {
-    if (stream_ != nullptr) carrier_->consumed(*stream_, result.bytes);
-    events_->onMoved(false, result.bytes);
-  }
-  if (result.state == IoState::failed) return localFailed(result.reason, result.code, false);
+  if (!noteWritten(result)) return;
   size_t skip = result.bytes;
   for (int i = 0; i < count; ++i) {
     const size_t gone = std::min(skip, parts[i].iov_len);
@@ -146,14 +153,31 @@ void Tunnel::push(const iovec* parts, int count) {
   }
 }
 
+// Gives credit back for what the local stream took; false when it is gone.
+bool Tunnel::noteWritten(const IoResult& result) {
+  if (result.bytes > 0) {
+    if (stream_ != nullptr) carrier_->consumed(*stream_, result.bytes);
+    events_->onMoved(false, result.bytes);
+  }
+  if (local_ != nullptr && result.state == IoState::failed) localFailed(result.reason, result.code);
+  return local_ != nullptr;
+}
+
 // True when nothing is kept any more and the local stream is still there.
 bool Tunnel::pushKept() {
-  if (kept_.empty()) return true;
-  std::vector<uint8_t> kept = std::exchange(kept_, {});
-  const iovec part{kept.data() + keptHead_, kept.size() - keptHead_};
-  keptHead_ = 0;
-  push(&part, 1);
-  return kept_.empty() && local_ != nullptr;
+  if (kept_.empty()) return local_ != nullptr;
+  const iovec part{kept_.data() + keptHead_, kept_.size() - keptHead_};
+  const IoResult result = local_->writev(&part, 1);
+  if (!noteWritten(result)) return false;
+  keptHead_ += static_cast<uint32_t>(result.bytes);
+  if (keptHead_ == kept_.size()) {
+    std::vector<uint8_t>().swap(kept_);
+    keptHead_ = 0;
+  } else if (keptHead_ > kept_.size() / 2) {
+    kept_.erase(kept_.begin(), kept_.begin() + keptHead_);
+    keptHead_ = 0;
+  }
+  return kept_.empty();
 }
 
 void Tunnel::passEnd() {
@@ -175,19 +199,22 @@ void Tunnel::finish(CloseReason reason, int code, bool localFailed) {
   if (events != nullptr) events->onDriverDone(reason, code, localFailed);
 }
 
-void Tunnel::localFailed(CloseReason reason, int code, bool insidePull) {
+void Tunnel::localFailed(CloseReason reason, int code) {
   TunnelCarrier* carrier = carrier_;
   h2::Stream* stream = stream_;
   unlink();
   failReason_ = reason;
   std::vector<uint8_t>().swap(kept_);
+  keptHead_ = 0;
   // A failed pull resets the stream by its result.
-  if (stream != nullptr && !insidePull) carrier->resetTunnel(*stream, h2::ErrorCode::connectError);
+  if (stream != nullptr && !inPull_) carrier->resetTunnel(*stream, h2::ErrorCode::connectError);
   finish(reason, code, true);
 }
 
 void Tunnel::onPeerReset(CloseReason reason, uint32_t code) {
-  if (remoteEnded_ && code == static_cast<uint32_t>(h2::ErrorCode::noError) &&
+  const bool stopOnly = code == static_cast<uint32_t>(h2::ErrorCode::noError) ||
+                        code == static_cast<uint32_t>(h2::ErrorCode::cancel);
+  if (remoteEnded_ && stopOnly &&
       (reason == CloseReason::upstreamReset || reason == CloseReason::downstreamReset)) {
     unlink();
     std::vector<uint8_t>().swap(written_);
@@ -258,7 +285,7 @@ void Tunnel::reset(CloseReason reason) {
   h2::Stream* stream = stream_;
   unlink();
   failReason_ = reason;
-  if (stream != nullptr) carrier->resetTunnel(*stream, h2::ErrorCode::cancel);
+  if (stream != nullptr && !inPull_) carrier->resetTunnel(*stream, h2::ErrorCode::cancel);
 }
 
 void Tunnel::onReadable() {
@@ -269,6 +296,6 @@ void Tunnel::onWritable() {
   if (pushKept() && remoteEnded_) passEnd();
 }
 
-void Tunnel::onStreamFailed(CloseReason reason, int code) { localFailed(reason, code, false); }
+void Tunnel::onStreamFailed(CloseReason reason, int code) { localFailed(reason, code); }
 
 }  // namespace onehop::hbone

@@ -70,21 +70,26 @@ class Tunnel final : public io::ByteStream, public io::StreamDriver, public h2::
   void flushReceived();
   // Both directions of the stream are over in order; kept bytes are still delivered.
   void onStreamComplete() { unlink(); }
-  // The peer reset the stream, or the connection under it is lost. NO_ERROR after the peer's END_STREAM
-  // says that it wants no more bytes: what it sent is still delivered.
+  // The peer reset the stream, or the connection under it is lost. NO_ERROR or CANCEL after its
+  // END_STREAM says that it wants no more bytes (its application closed the socket; RFC 9113 8.1 and
+  // reference 2.6): what it sent is still delivered with its FIN, and ours are refused by the kernel.
   void onPeerReset(CloseReason reason, uint32_t code);
   void carrierLost(CloseReason reason) { onPeerReset(reason, 0); }
+
+  void* opening = nullptr;  // the carrier's record of a CONNECT not yet answered
 
  private:
   void onReadable() override;
   void onWritable() override;
   void onStreamFailed(CloseReason reason, int code) override;
+  h2::Pull pullOnce(const iovec* parts, int count);
   void push(const iovec* parts, int count);
+  bool noteWritten(const io::IoResult& result);
   bool pushKept();
   void passEnd();
   bool finishIfOver();
   void finish(CloseReason reason, int code, bool localFailed);
-  void localFailed(CloseReason reason, int code, bool insidePull);
+  void localFailed(CloseReason reason, int code);
   void unlink();
   size_t copyWritten(const iovec* parts, int count);
 
@@ -104,6 +109,7 @@ class Tunnel final : public io::ByteStream, public io::StreamDriver, public h2::
   bool endPassedOn_ = false;
   bool endPulled_ = false;
   bool wantsWrite_ = false;
+  bool inPull_ = false;
 };
 static_assert(sizeof(Tunnel) <= 160);
 
