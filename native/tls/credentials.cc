@@ -47,7 +47,12 @@ int verifyPeer(X509_STORE_CTX* store, void*) {
     return 0;
   }
   if (X509_verify_cert(store) != 1) return 0;
-  if (handshakeOf(ssl)->checkPeer(uriNames(X509_STORE_CTX_get0_cert(store)))) return 1;
+  X509* leaf = X509_STORE_CTX_get0_cert(store);
+  if ((X509_get_extension_flags(leaf) & EXFLAG_CA) != 0) {
+    X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE);
+    return 0;
+  }
+  if (handshakeOf(ssl)->checkPeer(uriNames(leaf))) return 1;
   X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
   return 0;
 }
@@ -88,6 +93,7 @@ SslContextPtr makeContext(bool server, const std::vector<X509Ptr>& chain, EVP_PK
   good = good && SSL_CTX_use_certificate(c.get(), chain[0].get()) == 1 &&
          SSL_CTX_use_PrivateKey(c.get(), key) == 1 && SSL_CTX_check_private_key(c.get()) == 1;
   for (size_t i = 1; good && i < chain.size(); ++i) {
+    if (X509_self_signed(chain[i].get(), 0) == 1) continue;  // the peer has its own roots
     good = SSL_CTX_add1_chain_cert(c.get(), chain[i].get()) == 1;
   }
   X509_STORE* store = SSL_CTX_get_cert_store(c.get());
@@ -119,7 +125,7 @@ SslContextPtr makeContext(bool server, const std::vector<X509Ptr>& chain, EVP_PK
 }
 
 bool readCertificates(std::string_view pem, std::vector<X509Ptr>& out) {
-  if (pem.size() > kPemBytesMax) return false;
+  if (pem.empty() || pem.size() > kPemBytesMax) return false;
   BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   while (X509* x = PEM_read_bio_X509(bio.get(), nullptr, noPassword, nullptr)) out.emplace_back(x);
   const bool atEnd = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
@@ -147,6 +153,7 @@ Result<std::shared_ptr<const Credentials>> Credentials::parse(std::string_view c
   std::vector<X509Ptr> roots;
   if (!readCertificates(chainPem, chain)) return bad("chain: not PEM certificates");
   if (chain.size() > kChainMax) return bad("chain: more than 8 certificates");
+  if (keyPem.empty()) return bad("key: empty");
   if (keyPem.size() > kPemBytesMax) return bad("key: too large");
   BioPtr bio(BIO_new_mem_buf(keyPem.data(), static_cast<int>(keyPem.size())));
   PkeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, noPassword, nullptr));

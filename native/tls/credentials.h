@@ -16,6 +16,10 @@ namespace onehop::tls {
 class Credentials {
  public:
   // PEM. The chain is leaf first, then intermediates. Errors are `noCredential` and name the part.
+  //
+  // A peer's chain must lead to one of `rootsPem` (which may be intermediates) with at most 4 between,
+  // and is held to the purpose: clientAuth or serverAuth where an extended key usage is present, none
+  // needed where it is absent (as rustls-webpki does for ztunnel). A CA's certificate is no leaf.
   static Result<std::shared_ptr<const Credentials>> parse(std::string_view chainPem,
                                                           std::string_view keyPem,
                                                           std::string_view rootsPem);

@@ -34,10 +34,18 @@ Handshake::~Handshake() {
 
 Status Handshake::feed(ByteSpan record, std::vector<uint8_t>& output) {
   CHECK(!done_);
+  if (failure_) return *failure_;
   ERR_clear_error();
+  Status status = step(record, output);
+  if (!status.ok()) failure_ = status.error();
+  ERR_clear_error();
+  return status;
+}
+
+Status Handshake::step(ByteSpan record, std::vector<uint8_t>& output) {
   bytesFed_ += record.size();
   if (bytesFed_ > kHandshakeBytesMax) {
-    return makeError(CloseReason::tlsFailed, "handshake too large");
+    return refuse("handshake too large", kAlertDecodeError);
   }
   if (!record.empty()) {
     const int size = static_cast<int>(record.size());
@@ -48,33 +56,46 @@ Status Handshake::feed(ByteSpan record, std::vector<uint8_t>& output) {
   char* bytes = nullptr;
   BIO* out = SSL_get_wbio(ssl_);
   const long pending = BIO_get_mem_data(out, &bytes);
-  if (pending > 0) output.insert(output.end(), bytes, bytes + pending);
-  static_cast<void>(BIO_reset(out));
-  if (result == 1) {
-    const unsigned char* alpn = nullptr;
-    unsigned alpnBytes = 0;
-    SSL_get0_alpn_selected(ssl_, &alpn, &alpnBytes);
-    if (alpnBytes != 2 || alpn[0] != 'h' || alpn[1] != '2') {
-      return makeError(CloseReason::tlsFailed, "peer did not agree on ALPN h2",
-                       kAlertNoApplicationProtocol);
-    }
-    if (secrets_ != 3 || peerIdentity_.empty() || BIO_pending(SSL_get_rbio(ssl_)) != 0) {
-      return makeError(CloseReason::tlsFailed, "handshake ended without secrets or identity");
-    }
-    done_ = true;
-    return {};
+  if (pending > 0) {
+    output.insert(output.end(), bytes, bytes + pending);
+    bytesOut_ += static_cast<size_t>(pending);
   }
+  static_cast<void>(BIO_reset(out));
+  if (result == 1) return finish();
   if (why == SSL_ERROR_WANT_READ) return {};
+  return explain();
+}
+
+Error Handshake::refuse(const char* text, uint8_t alert) {
+  alertDue_ = alert;
+  return makeError(CloseReason::tlsFailed, text, alert);
+}
+
+Status Handshake::finish() {
+  const unsigned char* alpn = nullptr;
+  unsigned alpnBytes = 0;
+  SSL_get0_alpn_selected(ssl_, &alpn, &alpnBytes);
+  if (alpnBytes != 2 || alpn[0] != 'h' || alpn[1] != '2') {
+    return refuse("peer did not agree on ALPN h2", kAlertNoApplicationProtocol);
+  }
+  if (!secretsKnown() || peerIdentity_.empty() || BIO_pending(SSL_get_rbio(ssl_)) != 0) {
+    return refuse("handshake ended without secrets or identity", kAlertInternalError);
+  }
+  done_ = true;
+  return {};
+}
+
+Error Handshake::explain() {
   std::string text = takeOpensslError();
   if (identityFailed_) return makeError(CloseReason::tlsIdentity, detail_, alert_);
   const long verify = SSL_get_verify_result(ssl_);
   if (verify != X509_V_OK) text = X509_verify_cert_error_string(verify);
   if (alertReceived_) text = std::string("peer alert: ") + SSL_alert_desc_string_long(alert_);
-  return makeError(CloseReason::tlsFailed, text, alert_);
+  return makeError(CloseReason::tlsFailed, std::move(text), alert_);
 }
 
 TrafficState Handshake::traffic(bool serverWrites) const {
-  CHECK(done_);
+  CHECK(secretsKnown());
   TrafficState state;
   state.suite = secretBytes_[0] == 48 ? Suite::aes256GcmSha384 : Suite::aes128GcmSha256;
   state.secret = secret_[serverWrites ? 1 : 0];
@@ -128,7 +149,8 @@ bool Handshake::checkPeer(const std::vector<std::string>& uris) {
   std::string want;
   if (server_) want = "trust domain " + credentials_->trustDomain();
   for (const std::string& expected : expected_) want += (want.empty() ? "" : ", ") + expected;
-  detail_ = "peer identity mismatch: expected " + want + "; got " + got;
+  detail_ = "peer identity mismatch: expected " + (want.empty() ? "nobody" : want) + "; got " +
+            (got.empty() ? "none" : got);
   return false;
 }
 

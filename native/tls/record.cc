@@ -9,6 +9,8 @@ namespace onehop::tls {
 size_t suiteHashBytes(Suite suite) { return suite == Suite::aes256GcmSha384 ? 48 : 32; }
 size_t suiteKeyBytes(Suite suite) { return suite == Suite::aes256GcmSha384 ? 32 : 16; }
 
+TrafficState::~TrafficState() { OPENSSL_cleanse(secret.data(), secret.size()); }
+
 void AeadFree::operator()(evp_cipher_ctx_st* context) const { EVP_CIPHER_CTX_free(context); }
 
 void expandLabel(Suite suite, const uint8_t* secret, const char* label, MutableByteSpan out) {
@@ -42,10 +44,7 @@ RecordKey::RecordKey(const TrafficState& state, bool seal)
   install();
 }
 
-RecordKey::~RecordKey() {
-  OPENSSL_cleanse(&state_, sizeof(state_));
-  OPENSSL_cleanse(iv_.data(), iv_.size());
-}
+RecordKey::~RecordKey() { OPENSSL_cleanse(iv_.data(), iv_.size()); }
 
 void RecordKey::install() {
   uint8_t key[32];

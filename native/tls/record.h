@@ -21,7 +21,9 @@ inline constexpr uint8_t kAlertCloseNotify = 0;
 inline constexpr uint8_t kAlertUnexpectedMessage = 10;
 inline constexpr uint8_t kAlertBadRecordMac = 20;
 inline constexpr uint8_t kAlertRecordOverflow = 22;
+inline constexpr uint8_t kAlertIllegalParameter = 47;
 inline constexpr uint8_t kAlertDecodeError = 50;
+inline constexpr uint8_t kAlertInternalError = 80;
 inline constexpr uint8_t kAlertUserCanceled = 90;
 inline constexpr uint8_t kAlertNoApplicationProtocol = 120;
 
@@ -29,12 +31,14 @@ inline constexpr uint8_t kAlertNoApplicationProtocol = 120;
 inline constexpr uint64_t kKeyUpdateRecords = uint64_t{1} << 23;
 inline constexpr uint64_t kKeyRecordsMax = uint64_t{1} << 24;
 
-// All that one direction is: what a handover would move.
+// All that one direction is: what a handover would move. Wiped when destroyed.
 struct TrafficState {
+  ~TrafficState();
   Suite suite = Suite::aes128GcmSha256;
   std::array<uint8_t, 48> secret{};  // 32 bytes used with SHA-256
   uint64_t sequence = 0;
 };
+static_assert(sizeof(TrafficState) == 64);
 
 size_t suiteHashBytes(Suite suite);
 size_t suiteKeyBytes(Suite suite);
@@ -65,6 +69,7 @@ class RecordKey {
   bool seal_;
   std::unique_ptr<evp_cipher_ctx_st, AeadFree> aead_;
 };
+static_assert(sizeof(RecordKey) <= 96);
 
 class RecordSealer : public RecordKey {
  public:

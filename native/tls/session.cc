@@ -39,30 +39,67 @@ std::unique_ptr<Session> Session::resume(const EstablishedState& state) {
   return s;
 }
 
+bool Session::movable() const {
+  return established() && !failed_ && !closing_ && !peerClosed_ && !hasOutput() &&
+         messageHave_ == 0 && skip_ == 0;
+}
+
 EstablishedState Session::exportState() const {
-  CHECK(established());
+  CHECK(movable());
   return {role_, opener_->state(), sealer_->state(), peerIdentity_};
 }
 
 Error Session::fail(uint8_t alert, const char* detail) {
-  failed_ = sendAlert_ = true;
+  failed_ = true;
+  queueAlert(alert);
+  return makeError(established() ? CloseReason::tlsRecord : CloseReason::tlsFailed, detail, alert);
+}
+
+// Sealed where there are keys, in clear where none are in use yet; OpenSSL sends those between.
+void Session::queueAlert(uint8_t alert) {
   alert_ = alert;
-  return makeError(CloseReason::tlsRecord, detail, alert);
+  sendAlert_ = sealer_ != nullptr;
+  if (sendAlert_ || !handshake_->inClear()) return;
+  const uint8_t record[] = {static_cast<uint8_t>(ContentType::alert), 3, 3, 0, 2, 2, alert};
+  output_.insert(output_.end(), record, record + sizeof(record));
 }
 
 Status Session::feed(MutableByteSpan bytes, size_t* consumed, PlaintextSink& sink) {
   *consumed = 0;
-  if (failed_) return makeError(CloseReason::tlsFailed, "session already failed");
+  if (failed_) {
+    if (handshake_ && handshake_->failed()) return handshake_->feed({}, output_);
+    return makeError(CloseReason::tlsFailed, "session already failed");
+  }
   bool stop = false;
   while (!stop && bytes.size() - *consumed >= kRecordHeader) {
+    if (peerClosed_) break;
     uint8_t* at = bytes.data() + *consumed;
     const size_t size = kRecordHeader + load16(at + 3);
-    if (size > kRecordReceiveMax) return fail(kAlertRecordOverflow, "record too long");
+    Status header = checkHeader(at);
+    if (!header.ok()) return header;
     if (size > bytes.size() - *consumed) break;
     *consumed += size;
     const MutableByteSpan record(at, size);
     Status status = established() ? feedRecord(record, sink, &stop) : feedHandshake(record);
     if (!status.ok()) return status;
+  }
+  if (peerClosed_) *consumed = bytes.size();  // RFC 8446 6.1: what follows is ignored
+  return {};
+}
+
+// Before the record is whole: what speaks no TLS is told so at once, not when its deadline passes.
+Status Session::checkHeader(const uint8_t* header) {
+  const uint8_t type = header[0];
+  if (established()) {
+    if (type != static_cast<uint8_t>(ContentType::data)) {
+      return fail(kAlertUnexpectedMessage, "unprotected record");
+    }
+  } else if (type < static_cast<uint8_t>(ContentType::changeCipherSpec) ||
+             type > static_cast<uint8_t>(ContentType::data) || header[1] != 3) {
+    return fail(kAlertUnexpectedMessage, "not a TLS record");
+  }
+  if (kRecordHeader + load16(header + 3) > kRecordReceiveMax) {
+    return fail(kAlertRecordOverflow, "record too long");
   }
   return {};
 }
@@ -75,12 +112,18 @@ Status Session::feedEnd() {
 
 Status Session::feedHandshake(MutableByteSpan record) {
   Status status = handshake_->feed(record, output_);
+  const bool server = role_ == Role::server;
   if (!status.ok()) {
     failed_ = true;
+    if (handshake_->alertDue() != 0) {
+      if (handshake_->secretsKnown()) {
+        sealer_ = std::make_unique<RecordSealer>(handshake_->traffic(server));
+      }
+      queueAlert(handshake_->alertDue());
+    }
     return status;
   }
   if (!handshake_->done()) return {};
-  const bool server = role_ == Role::server;
   opener_ = std::make_unique<RecordOpener>(handshake_->traffic(!server));
   sealer_ = std::make_unique<RecordSealer>(handshake_->traffic(server));
   peerIdentity_ = handshake_->peerIdentity();
@@ -88,18 +131,13 @@ Status Session::feedHandshake(MutableByteSpan record) {
   return {};
 }
 
-void Session::refillBudget(size_t bytes) {
-  sawData_ = sawData_ || bytes > 0;
+void Session::refillBudget() {
   if (++records_ < 64) return;
   records_ = 0;
   if (keyUpdateBudget_ < kKeyUpdateBurst) ++keyUpdateBudget_;
 }
 
 Status Session::feedRecord(MutableByteSpan record, PlaintextSink& sink, bool* stop) {
-  if (peerClosed_) return {};  // RFC 8446 6.1: ignored after close_notify
-  if (record[0] != static_cast<uint8_t>(ContentType::data)) {
-    return fail(kAlertUnexpectedMessage, "unprotected record");
-  }
   Result<OpenedRecord> opened = opener_->open(record);
   if (!opened.ok()) {
     return fail(static_cast<uint8_t>(opened.error().code), opened.error().detail.c_str());
@@ -113,12 +151,12 @@ Status Session::feedRecord(MutableByteSpan record, PlaintextSink& sink, bool* st
   if (opened.value().type != ContentType::data) {
     return fail(kAlertUnexpectedMessage, "unexpected content type");
   }
-  refillBudget(content.size());
   if (content.empty()) {
     if (++emptyRecords_ > kEmptyRecordsMax) return fail(kAlertUnexpectedMessage, "empty records");
     return {};
   }
   emptyRecords_ = 0;
+  refillBudget();
   *stop = !sink.onPlaintext(content);
   return {};
 }
@@ -156,7 +194,7 @@ Status Session::feedPostHandshake(MutableByteSpan content) {
 }
 
 Status Session::onKeyUpdate(uint8_t request) {
-  if (request > 1) return fail(47, "KeyUpdate request");  // illegal_parameter
+  if (request > 1) return fail(kAlertIllegalParameter, "KeyUpdate request");
   if (keyUpdateBudget_ == 0) return fail(kAlertUnexpectedMessage, "KeyUpdate flood");
   --keyUpdateBudget_;
   ++keyUpdates_;
@@ -214,7 +252,7 @@ size_t Session::takeOutput(MutableByteSpan room) {
 }
 
 size_t Session::seal(uint8_t* record, size_t plaintextBytes) {
-  CHECK(established() && !closing_ && outputTaken_ >= output_.size());
+  CHECK(established() && !closing_ && !failed_ && outputTaken_ >= output_.size());
   return sealer_->seal(record, plaintextBytes, ContentType::data);
 }
 

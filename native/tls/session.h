@@ -48,7 +48,8 @@ class Session {
   ~Session();
 
   // Consumes whole records only; keep the rest and offer it again with more. After an error the session
-  // is dead: send what takeOutput() gives (the alert), then close.
+  // is dead and returns it again: send what takeOutput() gives (the alert), then close. A client whose
+  // first step failed says so at the first feed(), which may bring no bytes.
   Status feed(MutableByteSpan bytes, size_t* consumed, PlaintextSink& sink);
   // The transport met FIN: an error unless close_notify came before.
   Status feedEnd();
@@ -63,18 +64,22 @@ class Session {
   bool established() const { return opener_ != nullptr; }
   bool peerClosed() const { return peerClosed_; }
   const std::string& peerIdentity() const { return peerIdentity_; }
-  EstablishedState exportState() const;
+  // Between messages, with nothing to send: nothing but exportState() is needed to go on elsewhere.
+  bool movable() const;
+  EstablishedState exportState() const;  // only when movable
   uint64_t keyUpdates() const { return keyUpdates_; }
 
  private:
   explicit Session(Role role);
+  Status checkHeader(const uint8_t* header);
   Status feedHandshake(MutableByteSpan record);
   Status feedRecord(MutableByteSpan record, PlaintextSink& sink, bool* stop);
   Status feedPostHandshake(MutableByteSpan content);
   Status feedAlert(MutableByteSpan content);
   Status onKeyUpdate(uint8_t request);
   Error fail(uint8_t alert, const char* detail);
-  void refillBudget(size_t bytes);
+  void queueAlert(uint8_t alert);
+  void refillBudget();
 
   Role role_;
   bool failed_ = false;
@@ -92,7 +97,6 @@ class Session {
   uint32_t skip_ = 0;             // bytes of a NewSessionTicket still to skip
   uint32_t ticketBytes_ = 0;
   uint64_t keyUpdates_ = 0;
-  bool sawData_ = false;
   std::unique_ptr<Handshake> handshake_;
   std::unique_ptr<RecordOpener> opener_;
   std::unique_ptr<RecordSealer> sealer_;
@@ -100,5 +104,6 @@ class Session {
   size_t outputTaken_ = 0;
   std::string peerIdentity_;
 };
+static_assert(sizeof(Session) <= 152);
 
 }  // namespace onehop::tls

@@ -20,6 +20,7 @@ std::optional<SpiffeId> SpiffeId::parse(std::string_view text) {
     if (slash != std::string_view::npos) text.remove_prefix(slash + 1);
   }
   if (part[1] != "ns" || part[3] != "sa") return std::nullopt;
+  if (part[0].empty() || part[2].empty() || part[4].empty()) return std::nullopt;
   return SpiffeId{part[0], part[2], part[4]};
 }
 

@@ -10,7 +10,7 @@ struct SpiffeId {
   std::string_view trustDomain;
   std::string_view space;
   std::string_view account;
-  // Exactly five segments; they may be empty. Anything but visible ASCII is refused.
+  // Exactly five segments, none empty, visible ASCII only, 2048 bytes at most. As lib/model/spiffe_id.
   static std::optional<SpiffeId> parse(std::string_view text);
 };
 

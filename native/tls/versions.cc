@@ -1,0 +1,28 @@
+#include "tls/versions.h"
+
+#include "tls/openssl.h"
+
+namespace onehop::tls {
+namespace {
+
+std::string runningVersion() {
+  return std::to_string(OPENSSL_version_major()) + "." + std::to_string(OPENSSL_version_minor()) +
+         "." + std::to_string(OPENSSL_version_patch());
+}
+
+bool hasGroup(const char* name) {
+  SslContextPtr context(SSL_CTX_new(TLS_method()));
+  const bool has = context != nullptr && SSL_CTX_set1_groups_list(context.get(), name) == 1;
+  takeOpensslError();
+  return has;
+}
+
+}  // namespace
+
+Versions versions() {
+  const std::string hybrid = hasGroup("X25519MLKEM768") ? "X25519MLKEM768:" : "";
+  return {runningVersion(), OPENSSL_VERSION_STR, "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256",
+          hybrid + "X25519:P-256"};
+}
+
+}  // namespace onehop::tls
