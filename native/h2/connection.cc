@@ -1,6 +1,7 @@
 #include "h2/connection.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "h2/connection_scope.h"
@@ -9,8 +10,10 @@
 namespace onehop::h2 {
 namespace {
 
-constexpr size_t kClosedIdsMax = 128;
+constexpr size_t kClosedIdsMax = 256;
 constexpr size_t kControlKeptBytes = 1024;
+// What one stream costs in the map beside itself.
+constexpr size_t kStreamNodeBytes = 48;
 
 }  // namespace
 
@@ -71,25 +74,31 @@ Stream& Connection::addStream(uint32_t id) {
   std::unique_ptr<Stream> owned(new Stream(id));
   Stream& stream = *owned;
   stream.sendWindow_ = peer_.initialWindow;
-  // Until our SETTINGS are acknowledged the peer may still go by the default.
-  stream.receiveWindow_ = limits_.windows.streamInitial;
-  if (!settingsAcked_) stream.receiveWindow_ = std::max<int64_t>(stream.receiveWindow_, kWindowDefault);
+  stream.receiveWindow_ = windowAtFirst();
   const bool added = streams_.emplace(id, std::move(owned)).second;
   CHECK(added);
   return stream;
 }
 
-void Connection::rememberClosed(uint32_t id, bool byUs) {
+// Until our SETTINGS are acknowledged the peer may still go by the default.
+int32_t Connection::windowAtFirst() const {
+  const auto window = static_cast<int32_t>(limits_.windows.streamInitial);
+  return settingsAcked_ ? window : std::max(window, kWindowDefault);
+}
+
+void Connection::rememberClosed(uint32_t id, int32_t window) {
   if (closedIds_.size() < kClosedIdsMax) {
-    closedIds_.push_back({id, byUs});
+    closedIds_.push_back({id, window});
     return;
   }
-  closedIds_[closedNext_] = {id, byUs};
+  ClosedId& oldest = closedIds_[closedNext_];
+  if (oldest.window != kClosedByPeer) closedForgotten_ = std::max(closedForgotten_, oldest.id);
+  oldest = {id, window};
   closedNext_ = (closedNext_ + 1) % kClosedIdsMax;
 }
 
-const Connection::ClosedId* Connection::findClosed(uint32_t id) const {
-  for (const ClosedId& closed : closedIds_) {
+Connection::ClosedId* Connection::findClosed(uint32_t id) {
+  for (ClosedId& closed : closedIds_) {
     if (closed.id == id) return &closed;
   }
   return nullptr;
@@ -102,7 +111,9 @@ void Connection::drop(Stream& stream, bool byUs) {
   scheduler_.remove(stream);
   if (creditList_.contains(stream)) creditList_.remove(stream);
   windows_.forget(stream);
-  rememberClosed(stream.id_, byUs);
+  noteRelieved(stream);
+  const int64_t inFlight = stream.remoteEnded_ ? 0 : std::max<int64_t>(stream.receiveWindow_, 0);
+  rememberClosed(stream.id_, byUs ? static_cast<int32_t>(inFlight) : kClosedByPeer);
   const auto found = streams_.find(stream.id_);
   CHECK(found != streams_.end());
   buried_.push_back(std::move(found->second));
@@ -155,6 +166,7 @@ void Connection::respond(Stream& stream, const HeaderList& fields, bool end) {
   queueHeaders(stream, fields, end);
   if (status[0] == '1') return;
   stream.headersSent_ = true;
+  guard_.earn(Charge::glitch, kGlitchesPerAnswer);
   if (!end) {
     if (stream.sourceReady_) sourceReady(stream);
     return;
@@ -171,13 +183,19 @@ void Connection::sendTrailers(Stream& stream, const HeaderList& fields) {
   stream.localEnded_ = true;
   stream.source_ = nullptr;
   scheduler_.remove(stream);
+  noteRelieved(stream);
   finishIfEnded(stream, true);
 }
 
 void Connection::sourceReady(Stream& stream) {
   if (stream.closed_ || stream.localEnded_ || stream.source_ == nullptr) return;
   stream.sourceReady_ = true;
-  if (stream.headersSent_ && stream.sendWindow_ > 0) scheduler_.add(stream);
+  if (!stream.headersSent_) return;
+  if (stream.sendWindow_ > 0) {
+    scheduler_.add(stream);
+  } else {
+    noteStarved(stream);
+  }
 }
 
 void Connection::resetStream(Stream& stream, ErrorCode code) {
@@ -221,12 +239,24 @@ bool Connection::ping(Nanos now) {
 }
 
 void Connection::shutdownGraceful() {
-  if (!dead_ && !goawaySent_) queueGoaway(ErrorCode::noError);
+  if (dead_ || goawaySent_) return;
+  if (role_ == Role::client) return nameLastStream();  // the peer opens none anyway
+  drain_ = Drain::announced;
+  queueGoaway(ErrorCode::noError, kStreamIdMax);
+  uint8_t payload[8];
+  store64(payload, kDrainPing);
+  queueFrame(FrameType::ping, 0, 0, payload);
+}
+
+void Connection::nameLastStream() {
+  drain_ = Drain::named;
+  drainDeadline_ = 0;
+  queueGoaway(ErrorCode::noError, peerStreamIdMax_);
 }
 
 void Connection::goaway(ErrorCode code, CloseReason reason) {
   if (dead_) return;
-  queueGoaway(code);
+  queueGoaway(code, peerStreamIdMax_);
   error_ = makeError(reason, "closed by us", static_cast<int>(code));
   closeAll(reason, code);
 }
@@ -242,7 +272,7 @@ void Connection::abort(CloseReason reason) {
 void Connection::failConnection(ErrorCode code, CloseReason reason, const char* detail) {
   if (dead_) return;
   Scope scope(*this);
-  queueGoaway(code);
+  queueGoaway(code, peerStreamIdMax_);
   const Side side = role_ == Role::server ? Side::downstream : Side::upstream;
   error_ = makeError(reason, detail, static_cast<int>(code), side);
   closeAll(reason, code);
@@ -252,7 +282,7 @@ void Connection::failConnection(ErrorCode code, CloseReason reason, const char* 
 void Connection::closeAll(CloseReason reason, ErrorCode code) {
   Scope scope(*this);
   dead_ = true;
-  settingsDeadline_ = headerDeadline_ = 0;
+  settingsDeadline_ = headerDeadline_ = stallDeadline_ = drainDeadline_ = 0;
   std::vector<uint8_t>().swap(headerBlock_);
   while (!streams_.empty()) {
     closeWithEvent(*streams_.begin()->second, {reason, code, false, false}, true);
@@ -267,18 +297,75 @@ void Connection::onTimer(Nanos now) {
     failConnection(ErrorCode::settingsTimeout, CloseReason::h2Timeout, "no SETTINGS or ACK in time");
   } else if (headerDeadline_ != 0 && now >= headerDeadline_) {
     failConnection(ErrorCode::enhanceYourCalm, CloseReason::h2Flood, "unfinished header block");
+  } else {
+    if (drainDeadline_ != 0 && now >= drainDeadline_) nameLastStream();
+    if (stallDeadline_ != 0 && now >= stallDeadline_) checkStall();
   }
 }
 
 Nanos Connection::nextDeadline() const {
-  if (settingsDeadline_ == 0 || headerDeadline_ == 0) return settingsDeadline_ + headerDeadline_;
-  return std::min(settingsDeadline_, headerDeadline_);
+  Nanos next = 0;
+  for (const Nanos at : {settingsDeadline_, headerDeadline_, drainDeadline_, stallDeadline_}) {
+    if (at != 0 && (next == 0 || at < next)) next = at;
+  }
+  return next;
+}
+
+// The stall deadline. Crumbs do not count as an open window: a byte now and then would pin a stream.
+
+void Connection::noteStarved(Stream& stream) {
+  if (stream.starved_ || stream.isConnect_) return;
+  stream.starved_ = true;
+  stream.starvedLong_ = false;
+  ++starvedStreams_;
+}
+
+void Connection::noteRelieved(Stream& stream) {
+  if (!stream.starved_) return;
+  stream.starved_ = false;
+  --starvedStreams_;
+}
+
+void Connection::watchStall() {
+  if (!starved_) {
+    starved_ = sendWindow_ <= 0 && !scheduler_.empty();
+    starvedLong_ = false;
+  } else if (sendWindow_ >= kStallRelief || (sendWindow_ > 0 && scheduler_.empty())) {
+    starved_ = false;
+  }
+  if (!starved_ && starvedStreams_ == 0) {
+    stallDeadline_ = 0;
+  } else if (stallDeadline_ == 0) {
+    stallDeadline_ = now_ + limits_.stallTimeout;
+  }
+}
+
+void Connection::checkStall() {
+  stallDeadline_ = 0;
+  if (starved_ && std::exchange(starvedLong_, true)) {
+    return failConnection(ErrorCode::enhanceYourCalm, CloseReason::peerGone, "window stays shut");
+  }
+  std::vector<uint32_t> stuck;
+  for (const auto& entry : streams_) {
+    Stream& stream = *entry.second;
+    if (!stream.starved_) continue;
+    if (stream.starvedLong_) stuck.push_back(entry.first);
+    stream.starvedLong_ = true;
+  }
+  for (const uint32_t id : stuck) {
+    Stream* stream = findStream(id);
+    if (stream == nullptr) continue;
+    queueReset(id, ErrorCode::cancel);
+    closeWithEvent(*stream, {CloseReason::peerGone, ErrorCode::cancel, false, false}, true);
+  }
+  if (!dead_) watchStall();
 }
 
 size_t Connection::memoryBytes() const {
   return sizeof(*this) + reader_.memoryBytes() + control_.capacity() + headerBlock_.capacity() +
-         closedIds_.capacity() * sizeof(ClosedId) + streams_.size() * (sizeof(Stream) + 64) +
-         decoder_.tableBytes();
+         closedIds_.capacity() * sizeof(ClosedId) + buried_.capacity() * sizeof(Stream*) +
+         streams_.size() * (sizeof(Stream) + kStreamNodeBytes) +
+         streams_.bucket_count() * sizeof(void*) + decoder_.memoryBytes();
 }
 
 // The control queue.
@@ -288,6 +375,9 @@ uint8_t* Connection::appendControl(size_t bytes) {
     control_.clear();
     controlHead_ = 0;
     if (control_.capacity() > kControlKeptBytes) std::vector<uint8_t>().swap(control_);
+  } else if (controlHead_ > control_.size() / 2) {
+    control_.erase(control_.begin(), control_.begin() + static_cast<ptrdiff_t>(controlHead_));
+    controlHead_ = 0;
   }
   control_.resize(control_.size() + bytes);
   return control_.data() + control_.size() - bytes;
@@ -323,8 +413,8 @@ void Connection::queueReset(uint32_t streamId, ErrorCode code) {
   queueFrame(FrameType::rstStream, 0, streamId, payload);
 }
 
-void Connection::queueGoaway(ErrorCode code) {
-  if (!goawaySent_) goawayStreamId_ = peerStreamIdMax_;
+void Connection::queueGoaway(ErrorCode code, uint32_t lastStreamId) {
+  goawayStreamId_ = std::min(goawayStreamId_, lastStreamId);  // never raised, RFC 9113 6.8
   goawaySent_ = true;
   uint8_t payload[8];
   store32(payload, goawayStreamId_);

@@ -33,7 +33,12 @@ struct Limits {
   WindowLimits windows;
   FloodLimits floods;
   Nanos settingsTimeout = 10 * kSecond;    // preface, first SETTINGS and the SETTINGS ACK
-  Nanos headerBlockTimeout = 5 * kSecond;  // an unfinished header block, or frame
+  Nanos headerBlockTimeout = 5 * kSecond;  // an unfinished header block: connection dropped
+  // Bytes wait, and the peer keeps a window shut, or opens it by crumbs: for one to two of these. The
+  // connection's window: connection dropped. A stream's: reset; but a tunnel may stand still for ever,
+  // as its bytes wait in the socket that they come from.
+  Nanos stallTimeout = 60 * kSecond;
+  Nanos drainTimeout = kSecond;  // for the PING between the two GOAWAYs: the second is sent without it
 };
 
 struct PeerSettings {
@@ -121,8 +126,12 @@ class Connection {
 
   // Opaque PING; onPingAck follows. At most one of ours is in flight: false when one is.
   bool ping(Nanos now);
-  // GOAWAY(NO_ERROR) with the last stream seen: the peer opens no more, the open ones go on.
+  // The peer opens no more streams, the open ones go on. A server announces it first, and names the
+  // last stream when a PING came back: what the peer opens until then is served (RFC 9113 6.8).
   void shutdownGraceful();
+  // After shutdownGraceful(): the last stream is named and no stream is left. Close when nothing
+  // waits in produce() any more.
+  bool drained() const { return drain_ == Drain::named && streams_.empty(); }
   // Ends the connection with `code`; streams are closed with events, onConnectionError is not called.
   void goaway(ErrorCode code, CloseReason reason = CloseReason::localClosed);
   // The transport is gone: closes all streams with events, writes nothing more. Idempotent.
@@ -151,13 +160,18 @@ class Connection {
 
   struct ClosedId {
     uint32_t id;
-    bool byUs;  // we reset it: frames in flight are ignored
+    int32_t window;  // we reset it, and so much DATA may be in flight; or kClosedByPeer
   };
+  static constexpr int32_t kClosedByPeer = -1;  // or by both ends
+  static constexpr uint64_t kDrainPing = 0x6f6e65686f700000;  // no time: those are far lower
+  static constexpr int64_t kStallRelief = 1024;  // a window opened by less counts as shut
+  enum class Drain : uint8_t { no, announced, waiting, named };
 
   Stream* findStream(uint32_t id);
   Stream& addStream(uint32_t id);
-  void rememberClosed(uint32_t id, bool byUs);
-  const ClosedId* findClosed(uint32_t id) const;
+  void rememberClosed(uint32_t id, int32_t window);
+  ClosedId* findClosed(uint32_t id);
+  int32_t windowAtFirst() const;
   bool isPeerId(uint32_t id) const { return (id & 1) == (role_ == Role::server ? 1 : 0); }
   // Takes the stream out; its memory goes when the outermost call returns.
   void drop(Stream& stream, bool byUs);
@@ -172,10 +186,17 @@ class Connection {
   void queueFrame(FrameType type, uint8_t flags, uint32_t streamId, ByteSpan payload);
   void queueHeaders(Stream& stream, const HeaderList& fields, bool end);
   void queueReset(uint32_t streamId, ErrorCode code);
-  void queueGoaway(ErrorCode code);
+  void queueGoaway(ErrorCode code, uint32_t lastStreamId);
+  void nameLastStream();
   void sendPing(Nanos now);
   void queueSettings();
   void creditStream(Stream& stream);
+
+  // The stall deadline.
+  void noteStarved(Stream& stream);
+  void noteRelieved(Stream& stream);
+  void watchStall();
+  void checkStall();
 
   struct Scope;  // counts nested calls so that streams are freed at the end of the outermost
 
@@ -201,8 +222,12 @@ class Connection {
   Nanos now_ = 0;
   Nanos settingsDeadline_ = 0;
   Nanos headerDeadline_ = 0;
+  Nanos stallDeadline_ = 0;
+  Nanos drainDeadline_ = 0;
   Nanos pingSentAt_ = 0;
   uint32_t closedNext_ = 0;
+  uint32_t closedForgotten_ = 0;  // the highest id that we reset and closedIds_ lost
+  uint32_t starvedStreams_ = 0;
   uint32_t nextStreamId_;
   uint32_t peerStreamIdMax_ = 0;   // highest the peer opened
   uint32_t goawayStreamId_ = kStreamIdMax;  // of our GOAWAY
@@ -212,6 +237,7 @@ class Connection {
   uint32_t continuations_ = 0;
   uint32_t depth_ = 0;
   Role role_;
+  Drain drain_ = Drain::no;
   uint8_t headerFlags_ = 0;
   uint8_t dataPad_ = 0;
   bool dataPadKnown_ = false;
@@ -224,6 +250,8 @@ class Connection {
   bool dead_ = false;
   bool pingByShares_ = false;  // the PING in flight measures the round trip for windows
   bool pingByOwner_ = false;
+  bool starved_ = false;  // the peer keeps the connection's window shut; and was so at the last look
+  bool starvedLong_ = false;
 };
 static_assert(sizeof(Connection) <= 1024);
 

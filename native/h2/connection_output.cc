@@ -77,10 +77,12 @@ class Producer {
   bool serve(Stream& stream, size_t allowance) {
     if (stream.sendWindow_ <= 0) {
       c_.scheduler_.remove(stream);  // WINDOW_UPDATE brings it back
+      c_.noteStarved(stream);
       return true;
     }
     const size_t window = static_cast<size_t>(std::min(stream.sendWindow_, c_.sendWindow_));
-    const size_t limit = std::min({allowance, window, budget_ - written_});
+    // The budget is no reason to cut a record.
+    const size_t limit = std::min({allowance, window, std::max(budget_ - written_, kUnitPayloadMax)});
     CHECK(limit > 0 && stream.source_ != nullptr);
     if (stream.bulk_ && limit >= kUnitPayloadMax) return serveUnits(stream, limit);
     return serveSmall(stream, limit);
@@ -159,6 +161,8 @@ class Producer {
     stream.sendWindow_ -= static_cast<int64_t>(pull.bytes);
     c_.sendWindow_ -= static_cast<int64_t>(pull.bytes);
     CHECK(stream.sendWindow_ >= 0 && c_.sendWindow_ >= 0);
+    const auto crumbs = static_cast<uint32_t>(pull.bytes / kBytesPerGlitch);
+    if (pull.bytes > 0) c_.guard_.earn(Charge::glitch, kGlitchesPerDataFrame + crumbs);
     switch (pull.state) {
       case PullState::more:
         stream.sourceReady_ = stream.sourceReady_ || pull.bytes > 0;
@@ -167,6 +171,7 @@ class Producer {
         break;
       case PullState::end:
         c_.scheduler_.remove(stream);
+        c_.noteRelieved(stream);
         stream.localEnded_ = true;
         stream.source_ = nullptr;
         c_.finishIfEnded(stream, false);
@@ -179,6 +184,7 @@ class Producer {
       c_.scheduler_.sent(stream, pull.bytes);
     } else {
       c_.scheduler_.ranDry(stream, pull.bytes);
+      c_.noteRelieved(stream);  // nothing waits
     }
   }
 
@@ -197,7 +203,13 @@ size_t Connection::produce(Output& output, size_t budget, Nanos now) {
     windows_.startSample(now);
     pingByShares_ = true;
   }
-  return Producer(*this, output, budget).run();
+  if (drain_ == Drain::announced) {
+    drain_ = Drain::waiting;
+    drainDeadline_ = now + limits_.drainTimeout;
+  }
+  const size_t written = Producer(*this, output, budget).run();
+  if (!dead_) watchStall();
+  return written;
 }
 
 bool Connection::wantsProduce() const {

@@ -62,6 +62,7 @@ class WindowShares {
   void endSample(Nanos roundTrip);
 
   uint32_t budget() const { return budget_; }
+  uint64_t arrivedBytes() const { return arrivedBytes_; }
   uint32_t busyStreams() const { return busyStreams_; }
   bool overloaded() const { return ledger_ != nullptr && ledger_->broken(); }
 

@@ -9,6 +9,7 @@ namespace onehop::h2 {
 namespace {
 
 constexpr size_t kGoawayDebugMax = 1024;
+constexpr int64_t kCrumb = 1024;  // a WINDOW_UPDATE of less may be one of a flood
 
 bool isKnown(uint8_t type) { return type <= static_cast<uint8_t>(FrameType::continuation); }
 
@@ -29,6 +30,7 @@ Status Connection::feed(ByteSpan bytes, Nanos now) {
   if (!dead_ && queuedBytes() > limits_.controlBytesMax) {
     failConnection(ErrorCode::enhanceYourCalm, CloseReason::h2Flood, "peer does not read");
   }
+  if (!dead_) watchStall();
   if (dead_) return error_;
   return {};
 }
@@ -49,13 +51,16 @@ bool FrameHandler::charge(Charge kind, const char* detail) {
 
 bool FrameHandler::streamError(uint32_t streamId, ErrorCode code) {
   if (!charge(Charge::reset, "too many stream errors")) return false;
+  const bool calm = code == ErrorCode::enhanceYourCalm;
+  return reset(streamId, code, calm ? CloseReason::h2Flood : CloseReason::h2Protocol);
+}
+
+bool FrameHandler::reset(uint32_t streamId, ErrorCode code, CloseReason reason) {
   c_.queueReset(streamId, code);
   if (Stream* stream = c_.findStream(streamId)) {
-    const CloseReason reason = code == ErrorCode::enhanceYourCalm ? CloseReason::h2Flood
-                                                                  : CloseReason::h2Protocol;
     c_.closeWithEvent(*stream, {reason, code, false, false}, true);
   } else if (c_.findClosed(streamId) == nullptr) {
-    c_.rememberClosed(streamId, true);
+    c_.rememberClosed(streamId, c_.windowAtFirst());
   }
   return alive();
 }
@@ -171,17 +176,19 @@ bool FrameHandler::onDataHeader(const FrameHeader& header) {
     return fail(ErrorCode::frameSizeError, "padded frame without pad length");
   }
   if (isIdle(header.streamId)) return fail(ErrorCode::protocolError, "DATA on an idle stream");
+  const uint64_t before = c_.windows_.arrivedBytes();
   if (!c_.windows_.onArrival(header.length)) {
     return fail(ErrorCode::flowControlError, "connection window exceeded");
+  }
+  if (before / kBytesPerAnswered != c_.windows_.arrivedBytes() / kBytesPerAnswered) {
+    c_.guard_.earn(Charge::answered, 1);
   }
   const bool end = (header.flags & kFlagEndStream) != 0;
   if (header.length == 0 && !end && !charge(Charge::empty, "empty frames")) return false;
   Stream* stream = c_.findStream(header.streamId);
   if (stream == nullptr) {
     c_.dataDiscarded_ = true;
-    const Connection::ClosedId* closed = c_.findClosed(header.streamId);
-    if (closed != nullptr && closed->byUs) return charge(Charge::glitch, "DATA after reset");
-    return streamError(header.streamId, ErrorCode::streamClosed);
+    return onDataOfClosed(header);
   }
   ErrorCode code = ErrorCode::noError;
   if (stream->remoteEnded_) {
@@ -190,15 +197,33 @@ bool FrameHandler::onDataHeader(const FrameHeader& header) {
     code = ErrorCode::flowControlError;
   } else if (c_.role_ == Role::client && !stream->headersSeen_) {
     code = ErrorCode::protocolError;
-  } else if (c_.windows_.overloaded()) {
-    code = ErrorCode::enhanceYourCalm;
   }
   if (code != ErrorCode::noError) {
     c_.dataDiscarded_ = true;
     return streamError(header.streamId, code);
   }
+  if (c_.windows_.overloaded()) {
+    c_.dataDiscarded_ = true;
+    return reset(header.streamId, ErrorCode::enhanceYourCalm, CloseReason::overload);
+  }
   stream->receiveWindow_ -= header.length;
   c_.windows_.noteBusy(*stream);
+  return true;
+}
+
+bool FrameHandler::onDataOfClosed(const FrameHeader& header) {
+  Connection::ClosedId* closed = c_.findClosed(header.streamId);
+  if (closed == nullptr && header.streamId <= c_.closedForgotten_) {
+    return charge(Charge::glitch, "DATA of forgotten streams");
+  }
+  if (closed == nullptr || closed->window == Connection::kClosedByPeer) {
+    return streamError(header.streamId, ErrorCode::streamClosed);
+  }
+  // Under way when we reset it: as much as its window allowed is in order.
+  if (header.length > static_cast<uint32_t>(closed->window)) {
+    return charge(Charge::glitch, "DATA after reset");
+  }
+  closed->window -= static_cast<int32_t>(header.length);
   return true;
 }
 
@@ -210,6 +235,9 @@ bool FrameHandler::onDataPart(const FrameHeader& header, ByteSpan part, size_t l
     if (c_.dataPad_ > part.size() + left) {
       return fail(ErrorCode::protocolError, "padding exceeds the frame");
     }
+    const bool empty = c_.dataPad_ == part.size() + left;
+    const bool last = (header.flags & kFlagEndStream) != 0;
+    if (empty && !last && !charge(Charge::empty, "empty frames")) return false;
   }
   Stream* stream = c_.dataDiscarded_ ? nullptr : c_.findStream(header.streamId);
   if (stream == nullptr) return true;
@@ -284,10 +312,12 @@ bool FrameHandler::onReset(const FrameHeader& header, ByteSpan payload) {
   if (isIdle(header.streamId)) return fail(ErrorCode::protocolError, "RST_STREAM on an idle stream");
   Stream* stream = c_.findStream(header.streamId);
   if (stream == nullptr) return charge(Charge::glitch, "RST_STREAM of closed streams");
-  // A reset after the answer is complete is how RFC 9113 8.1 ends an unfinished request: free.
+  // Work thrown away is what is counted: requests reset before their answer. An application that
+  // resets its tunnels, or a server that resets what we opened, does no harm beyond one stream each.
   const auto code = static_cast<ErrorCode>(load32(payload.data()));
   const bool ours = c_.role_ == Role::client;
-  if (!(ours && stream->remoteEnded_) && !charge(Charge::reset, "rapid reset")) return false;
+  const bool wasted = !ours && !stream->headersSent_;
+  if (wasted && !charge(Charge::reset, "rapid reset")) return false;
   const CloseReason reason = ours ? CloseReason::upstreamReset : CloseReason::downstreamReset;
   c_.closeWithEvent(*stream, {reason, code, true, code == ErrorCode::refusedStream}, false);
   return alive();
@@ -297,6 +327,10 @@ bool FrameHandler::onPing(const FrameHeader& header, ByteSpan payload) {
   if ((header.flags & kFlagAck) == 0) {
     if (!charge(Charge::answered, "PING flood")) return false;
     c_.queueFrame(FrameType::ping, kFlagAck, 0, payload);
+    return true;
+  }
+  if (c_.drain_ == Connection::Drain::waiting && load64(payload.data()) == c_.kDrainPing) {
+    c_.nameLastStream();
     return true;
   }
   if (c_.pingSentAt_ == 0 || load64(payload.data()) != static_cast<uint64_t>(c_.pingSentAt_)) {
@@ -342,7 +376,7 @@ bool FrameHandler::onWindowUpdate(const FrameHeader& header, ByteSpan payload) {
       return fail(ErrorCode::flowControlError, "connection window overflow");
     }
     c_.sendWindow_ += increment;
-    return true;
+    return increment >= kCrumb || charge(Charge::glitch, "tiny WINDOW_UPDATEs");
   }
   if (isIdle(header.streamId)) {
     return fail(ErrorCode::protocolError, "WINDOW_UPDATE on an idle stream");
@@ -354,8 +388,9 @@ bool FrameHandler::onWindowUpdate(const FrameHeader& header, ByteSpan payload) {
     return streamError(header.streamId, ErrorCode::flowControlError);
   }
   // A window opened by crumbs makes us send crumbs.
-  if (increment < 16 && !charge(Charge::glitch, "tiny WINDOW_UPDATEs")) return false;
+  if (increment < kCrumb && !charge(Charge::glitch, "tiny WINDOW_UPDATEs")) return false;
   stream->sendWindow_ += increment;
+  if (stream->sendWindow_ >= Connection::kStallRelief) c_.noteRelieved(*stream);
   if (stream->sourceReady_) c_.sourceReady(*stream);
   return true;
 }

@@ -40,6 +40,9 @@ class FrameHandler final : public FrameReader::Sink {
   bool charge(Charge kind, const char* detail);
   // RST_STREAM for the peer's error: counted, whether the stream is open or not.
   bool streamError(uint32_t streamId, ErrorCode code);
+  // The same for a reason of ours.
+  bool reset(uint32_t streamId, ErrorCode code, CloseReason reason);
+  bool onDataOfClosed(const FrameHeader& header);
   bool alive() const { return !c_.dead_; }
 
   Connection& c_;

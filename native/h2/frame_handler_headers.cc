@@ -30,10 +30,12 @@ bool FrameHandler::onBlock(uint32_t streamId, uint8_t flags, bool selfDependent,
 
 bool FrameHandler::onBlockOfClosed(uint32_t streamId) {
   const Connection::ClosedId* closed = c_.findClosed(streamId);
-  if (closed != nullptr && closed->byUs) return charge(Charge::glitch, "HEADERS after reset");
-  if (closed != nullptr) return fail(ErrorCode::streamClosed, "HEADERS on a closed stream");
-  // A client may have forgotten a stream it reset long ago; a server's peer may not go back.
-  if (c_.role_ == Role::client) return charge(Charge::glitch, "HEADERS of forgotten streams");
+  const bool forgotten = closed == nullptr && streamId <= c_.closedForgotten_;
+  const bool ours = closed != nullptr && closed->window != Connection::kClosedByPeer;
+  if (ours || forgotten) return charge(Charge::glitch, "HEADERS after reset");
+  if (closed != nullptr || c_.role_ == Role::client) {
+    return fail(ErrorCode::streamClosed, "HEADERS on a closed stream");
+  }
   return fail(ErrorCode::protocolError, "stream identifier goes back");
 }
 
@@ -80,6 +82,7 @@ bool FrameHandler::onMoreHeaders(Stream& stream, bool end, HpackOutcome outcome,
   if (!interim) {
     stream.headersSeen_ = true;
     stream.remoteEnded_ = end;
+    c_.guard_.earn(Charge::glitch, kGlitchesPerAnswer);
     if (counts) stream.contentLeft_ = facts.contentLength;
   }
   c_.events_.onHeaders(stream, fields, end);
@@ -164,6 +167,7 @@ bool FrameHandler::applyInitialWindow(uint32_t value) {
       return fail(ErrorCode::flowControlError, "stream window overflow");
     }
     stream.sendWindow_ += delta;
+    if (stream.sendWindow_ >= Connection::kStallRelief) c_.noteRelieved(stream);
     if (stream.sourceReady_) c_.sourceReady(stream);
   }
   return true;

@@ -68,6 +68,8 @@ class HpackDecoder {
   HpackOutcome decode(ByteSpan block, const HpackCaps& caps, HeaderList& out);
   size_t tableBytes() const { return tableBytes_; }
   size_t tableEntries() const { return count_; }
+  // What the table holds of memory: each text may have a block of its own.
+  size_t memoryBytes() const { return ring_.capacity() * sizeof(Entry) + tableBytes_; }
 
  private:
   struct Entry {

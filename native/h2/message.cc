@@ -76,6 +76,7 @@ bool inspectPseudo(HeaderList::Field field, unsigned* seen, MessageFacts& facts)
     return !field.value.empty();
   }
   if (bit == kStatus) return parseStatus(field.value, &facts.status);
+  if (bit == kAuthority) facts.hasAuthority = !field.value.empty();
   return bit != kPath || !field.value.empty();
 }
 
@@ -87,7 +88,7 @@ bool pseudoComplete(MessageKind kind, unsigned seen, const MessageFacts& facts) 
       return seen == kStatus;
     case MessageKind::request:
       // RFC 9113 8.5; we do not offer extended CONNECT.
-      if (facts.isConnect) return seen == (kMethod | kAuthority);
+      if (facts.isConnect) return seen == (kMethod | kAuthority) && facts.hasAuthority;
       return (seen & ~kAuthority) == (kMethod | kScheme | kPath);
   }
   return false;

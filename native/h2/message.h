@@ -12,6 +12,7 @@ struct MessageFacts {
   bool valid = false;
   bool isConnect = false;
   bool isHead = false;
+  bool hasAuthority = false;
   int status = 0;               // responses
   int64_t contentLength = -1;   // -1: none declared
 };

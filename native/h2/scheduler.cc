@@ -6,12 +6,12 @@ namespace onehop::h2 {
 
 void Scheduler::add(Stream& stream) {
   if (contains(stream)) return;
-  stream.turnBytes_ = 0;
-  if (stream.sparse_) {
+  if (isSparse(stream)) {
     stream.deficit_ = kQuantum;
     sparse_.pushBack(stream);
   } else {
-    stream.deficit_ = 0;
+    // What it took too much in its last turn is still owed.
+    stream.deficit_ = std::min(stream.deficit_, 0);
     bulk_.pushBack(stream);
   }
 }
@@ -23,45 +23,47 @@ void Scheduler::remove(Stream& stream) {
 
 Stream* Scheduler::next(int32_t* allowance) {
   const bool sparseTurn = !sparse_.empty() && (bulk_.empty() || sparseRun_ < kSparseRun);
-  if (sparseTurn) {
-    *allowance = sparse_.front()->deficit_;
-    return sparse_.front();
-  }
-  sparseRun_ = 0;
-  Stream* stream = bulk_.front();
+  Stream* stream = sparseTurn ? sparse_.front() : bulk_.front();
   if (stream == nullptr) return nullptr;
-  if (stream->deficit_ <= 0) stream->deficit_ += size() == 1 ? kQuantumAlone : kQuantum;
-  *allowance = std::max<int32_t>(stream->deficit_, 1);
+  if (!sparseTurn) {
+    sparseRun_ = 0;
+    const int32_t quantum = size() == 1 ? kQuantumAlone : kQuantum;
+    if (stream->deficit_ <= 0) stream->deficit_ += quantum;
+    stream->deficit_ = std::min(stream->deficit_, quantum);
+  }
+  // Whole records: what goes beyond the deficit is paid back in the next turn.
+  constexpr auto unit = static_cast<int32_t>(kUnitPayloadMax);
+  *allowance = std::max((stream->deficit_ + unit - 1) / unit, 1) * unit;
   return stream;
 }
 
-void Scheduler::sent(Stream& stream, size_t bytes) {
+void Scheduler::count(Stream& stream, size_t bytes) {
+  if (stream.epoch_ != epoch()) {
+    stream.wasBulk_ = stream.epoch_ + 1 == epoch() && stream.turnBytes_ > kSparseBytes;
+    stream.epoch_ = epoch();
+    stream.turnBytes_ = 0;
+  }
   stream.turnBytes_ += static_cast<uint32_t>(bytes);
   stream.deficit_ -= static_cast<int32_t>(bytes);
-  if (sparse_.contains(stream)) {
-    sparseRun_ += static_cast<int32_t>(bytes);
-    if (stream.deficit_ > 0) return;
-    sparse_.remove(stream);
-    stream.sparse_ = false;
-    bulk_.pushBack(stream);
-  } else if (stream.deficit_ <= 0) {
-    bulk_.remove(stream);
-    bulk_.pushBack(stream);
-  }
+  sentBytes_ += bytes;
+  if (sparse_.contains(stream)) sparseRun_ += static_cast<int32_t>(bytes);
+}
+
+bool Scheduler::isSparse(const Stream& stream) const {
+  if (stream.epoch_ != epoch() && stream.epoch_ + 1 != epoch()) return true;
+  return stream.turnBytes_ <= kSparseBytes && (stream.epoch_ != epoch() || !stream.wasBulk_);
+}
+
+void Scheduler::sent(Stream& stream, size_t bytes) {
+  count(stream, bytes);
+  if (stream.deficit_ > 0) return;
+  remove(stream);
+  bulk_.pushBack(stream);
 }
 
 void Scheduler::ranDry(Stream& stream, size_t bytes) {
-  if (sparse_.contains(stream)) sparseRun_ += static_cast<int32_t>(bytes);
-  stream.turnBytes_ += static_cast<uint32_t>(bytes);
-  stream.sparse_ = stream.turnBytes_ <= static_cast<uint32_t>(kQuantum);
+  count(stream, bytes);
   remove(stream);
-}
-
-void Scheduler::clear() {
-  while (sparse_.popFront() != nullptr) {
-  }
-  while (bulk_.popFront() != nullptr) {
-  }
 }
 
 }  // namespace onehop::h2

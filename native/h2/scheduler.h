@@ -7,8 +7,9 @@
 
 namespace onehop::h2 {
 
-// Whose turn it is: deficit round robin, streams with little queued first. A stream that keeps running
-// dry within one quantum is sparse; one that uses up its quantum joins the bulk round.
+// Whose turn it is: deficit round robin, streams with little queued first. A stream that sent at most
+// one quantum in the present epoch, and in the one before, is sparse; one that sent more is bulk. An
+// epoch is a count of bytes sent by all.
 class Scheduler {
  public:
   // One record for a stream among many, a whole batch when it is alone.
@@ -16,6 +17,9 @@ class Scheduler {
   static constexpr int32_t kQuantumAlone = static_cast<int32_t>(kUnitsPerPull * kUnitPayloadMax);
   // So much may sparse streams take before a waiting bulk stream has a turn.
   static constexpr int32_t kSparseRun = 4 * kQuantum;
+  // Who takes more than kSparseBytes of an epoch is not sparse, however small the pieces.
+  static constexpr uint32_t kSparseBytes = kQuantum;
+  static constexpr uint64_t kEpochBytes = 64 * uint64_t{kQuantum};
 
   bool empty() const { return sparse_.empty() && bulk_.empty(); }
   size_t size() const { return sparse_.size() + bulk_.size(); }
@@ -28,15 +32,17 @@ class Scheduler {
   Stream* next(int32_t* allowance);
   // It sent `bytes` and stays ready.
   void sent(Stream& stream, size_t bytes);
-  // It sent `bytes` and has no more now: out, and judged.
+  // It sent `bytes` and has no more now: out.
   void ranDry(Stream& stream, size_t bytes);
-  ~Scheduler() = default;
-  // For the owner's end: forgets all.
-  void clear();
 
  private:
+  void count(Stream& stream, size_t bytes);
+  bool isSparse(const Stream& stream) const;
+  uint32_t epoch() const { return static_cast<uint32_t>(sentBytes_ / kEpochBytes); }
+
   IntrusiveList<Stream, ReadyTag> sparse_;
   IntrusiveList<Stream, ReadyTag> bulk_;
+  uint64_t sentBytes_ = 0;
   int32_t sparseRun_ = 0;
 };
 

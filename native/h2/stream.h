@@ -43,7 +43,8 @@ class Stream : public ListLink<ReadyTag>, public ListLink<CreditTag> {
   uint32_t unconsumed_ = 0;
   uint32_t creditDue_ = 0;   // WINDOW_UPDATE waiting to be written
   int32_t deficit_ = 0;      // deficit round robin, bytes
-  uint32_t turnBytes_ = 0;   // since it became ready
+  uint32_t turnBytes_ = 0;   // sent in the scheduler's epoch `epoch_`
+  uint32_t epoch_ = 0;
   bool localEnded_ : 1 = false;
   bool remoteEnded_ : 1 = false;
   bool closed_ : 1 = false;
@@ -53,7 +54,9 @@ class Stream : public ListLink<ReadyTag>, public ListLink<CreditTag> {
   bool headersSent_ : 1 = false;
   bool sourceReady_ : 1 = false;    // the source has bytes, or its end
   bool bulk_ : 1 = false;           // the last pull filled all it was given
-  bool sparse_ : 1 = true;          // little per turn: served first
+  bool starved_ : 1 = false;        // has bytes, and the peer keeps its window shut (no tunnels)
+  bool starvedLong_ : 1 = false;    // was so at the last look
+  bool wasBulk_ : 1 = false;        // for the scheduler: bulk in the epoch before epoch_
   uint8_t busyRound_ = 0;           // the round of window shares it was counted in
 };
 static_assert(sizeof(Stream) <= 160);
