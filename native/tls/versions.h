@@ -14,4 +14,12 @@ struct Versions {
 // Makes no use of the library beyond asking for its version and groups.
 Versions versions();
 
+// Whether code built with the headers of one OpenSSL may call another: both 3.x, and the running one's
+// minor not older, as a minor only adds functions and a patch adds none. Numbers as
+// OPENSSL_VERSION_NUMBER.
+bool opensslFits(unsigned long built, unsigned long running);
+// '' when the OpenSSL of this process fits the headers we were built with; else which is which. Nothing
+// else of this room may be called then.
+std::string opensslMismatch();
+
 }  // namespace onehop::tls
