@@ -6,6 +6,6 @@ if grep -q '^binding/' native/sources.txt; then
   prefix="$(node -p 'require("path").dirname(require("path").dirname(process.execPath))')"
   nodedir=()
   [ -f "$prefix/include/node/node_api.h" ] && nodedir=("--nodedir=$prefix")
-  npx --no-install node-gyp rebuild "${nodedir[@]}"
+  npx --no-install node-gyp configure build --silent -j max "${nodedir[@]}"
 fi
 npx --no-install tsc -p tsconfig.json
