@@ -300,7 +300,7 @@ export interface DialSpec {
 export interface NativeAddon {
   /** The native tables, for comparison: version, and every list above joined by ','. */
   contract(): Record<string, string | number>;
-  /** Versions: openssl (running), opensslBuilt, suites, groups. */
+  /** Versions: openssl (running), opensslBuilt, suites, groups; `mismatch` when unusable. */
   versions(): Record<string, string>;
   start(options: EngineOptions, onEvents: (batch: EventBatch) => void): NativeEngine;
 }

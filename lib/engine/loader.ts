@@ -72,10 +72,8 @@ function fixFor(host: Host, attempts: readonly Attempt[]): string {
 
 /** Node's OpenSSL must be the one the addon bound to, and an API generation it was built for. */
 export function opensslProblem(versions: Record<string, string>, nodeOpenssl: string): string {
-  const built = versions['opensslBuilt'] ?? '';
   const running = versions['openssl'] ?? '';
-  if (!running.startsWith('3.')) return `needs OpenSSL 3, this Node has ${running || 'none'}`;
-  if (!built.startsWith('3.')) return `was built with OpenSSL ${built || '(unknown)'}, needs 3`;
+  if (versions['mismatch'] !== '') return `OpenSSL does not fit: ${versions['mismatch'] ?? running}`;
   // Node appends its own suffix, such as +quic.
   if (running !== nodeOpenssl.split('+')[0]) {
     return `bound to OpenSSL ${running}, a second one beside Node's own ${nodeOpenssl}`;

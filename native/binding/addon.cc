@@ -203,6 +203,7 @@ Napi::Value versions(const Napi::CallbackInfo& info) {
   all.Set("opensslBuilt", found.opensslBuilt);
   all.Set("suites", found.suites);
   all.Set("groups", found.groups);
+  all.Set("mismatch", found.mismatch);
   return all;
 }
 

@@ -9,6 +9,7 @@ struct Versions {
   std::string opensslBuilt;
   std::string suites;
   std::string groups;
+  std::string mismatch;  // why the running OpenSSL does not fit; nothing may be started then
 };
 
 Versions versions();

@@ -20,9 +20,11 @@ bool hasGroup(const char* name) {
 }  // namespace
 
 Versions versions() {
-  const std::string hybrid = hasGroup("X25519MLKEM768") ? "X25519MLKEM768:" : "";
-  return {runningVersion(), OPENSSL_VERSION_STR, "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256",
-          hybrid + "X25519:P-256"};
+  Versions found{runningVersion(), OPENSSL_VERSION_STR,
+                 "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", "", opensslMismatch()};
+  if (!found.mismatch.empty()) return found;
+  found.groups = hasGroup("X25519MLKEM768") ? "X25519MLKEM768:X25519:P-256" : "X25519:P-256";
+  return found;
 }
 
 bool opensslFits(unsigned long built, unsigned long running) {

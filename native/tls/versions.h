@@ -8,10 +8,11 @@ struct Versions {
   std::string running;  // of the library the symbols were bound to
   std::string built;    // of the headers
   std::string suites;   // what we negotiate, joined by ':'
-  std::string groups;
+  std::string groups;   // '' when there is a mismatch
+  std::string mismatch;
 };
 
-// Makes no use of the library beyond asking for its version and groups.
+// Safe to call whatever library the process has.
 Versions versions();
 
 // Whether code built with the headers of one OpenSSL may call another: both 3.x, and the running one's
