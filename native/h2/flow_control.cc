@@ -30,7 +30,10 @@ bool WindowShares::onArrival(size_t bytes) {
   if (static_cast<int64_t>(bytes) > connectionWindow_) return false;
   connectionWindow_ -= static_cast<int64_t>(bytes);
   arrivedBytes_ += bytes;
-  if (!sampling_ && bytes > 0) sampleDue_ = budget_ < limits_.budgetMax;
+  // Only traffic that could come near the window is worth a PING.
+  if (!sampling_ && arrivedBytes_ - sampleStartBytes_ >= budget_ / 4) {
+    sampleDue_ = budget_ < limits_.budgetMax;
+  }
   return true;
 }
 
