@@ -1,0 +1,42 @@
+import type {
+  Denied, DenyReason, Explanation, FlowKey, FlowParties,
+} from '../model/decision.js';
+
+/** The facts of the key that are there. */
+export function factsOf(key: FlowKey): (readonly [string, string])[] {
+  const facts: [string, string][] = [
+    ['kind', key.kind], ['workload', key.workload], ['source ip', key.sourceIp],
+    ['destination', key.destination], ['local', key.local], ['authority', key.authority],
+    ['peer identity', key.peerIdentity], ['forwarded host', key.forwardedHost],
+    ['forwarded network', key.forwardedNetwork],
+  ];
+  return facts.filter(([, value]) => value !== '');
+}
+
+export function explanation(key: FlowKey, text: string, more: Partial<Explanation> = {}): Explanation {
+  return { text, policy: '', facts: factsOf(key), dryRun: [], ...more };
+}
+
+const statusOf: Record<DenyReason, Denied['status']> = {
+  'bad-request': 400,
+  'denied': 401,
+  'unknown-destination': 503,
+  'no-endpoint': 503,
+  'recursion': 503,
+  'unknown-local': 503,
+};
+
+/** Without a mesh-wide answer live flows end, unless only new ones have nowhere to go. */
+export function denied(
+  key: FlowKey, reason: DenyReason, parties: FlowParties, text: string,
+  more: Partial<Explanation> = {},
+): Denied {
+  return {
+    allow: false,
+    reason,
+    status: key.kind === 'hbone' ? statusOf[reason] : 0,
+    live: reason === 'no-endpoint' || reason === 'unknown-destination' ? 'keep' : 'close',
+    parties,
+    explanation: explanation(key, text, more),
+  };
+}
