@@ -55,8 +55,8 @@ void ConnectionCarrier::drain(CloseReason reason) {
 }
 
 void ConnectionCarrier::close(CloseReason reason) {
-  if (asked_ != CloseReason::none) return;
-  asked_ = reason;
+  hurry_ = asked_ != CloseReason::none;
+  if (!hurry_) asked_ = reason;
   schedule();
 }
 
@@ -157,7 +157,7 @@ void ConnectionCarrier::onClosed(const Error& error) {
   const CloseReason reset = client ? CloseReason::upstreamReset : CloseReason::downstreamReset;
   if (error.reason == CloseReason::downstreamReset) mapped.reason = reset;
   // An end in order is none for the streams it cuts.
-  if (error.reason == CloseReason::complete && busy()) mapped.reason = reset;
+  if (error.reason == CloseReason::complete && (busy() || !proven())) mapped.reason = reset;
   lose(mapped);
 }
 
@@ -182,13 +182,7 @@ size_t ConnectionCarrier::reserveUnits(h2::OutputUnit* units, size_t count) {
 // The end of a pass.
 
 void ConnectionCarrier::onPassEnd() {
-  if (phase_ == Phase::starting && asked_ != CloseReason::none) {
-    phase_ = Phase::gone;
-    Timer::cancel();
-    if (tls_) tls_->abort();
-    lose(makeError(asked_));
-    return onGone();
-  }
+  if (asked_ != CloseReason::none && (phase_ == Phase::starting || hurry_)) return cut();
   if (phase_ != Phase::open) return;
   if (asked_ != CloseReason::none && !h2_.dead()) {
     error_ = makeError(asked_);
@@ -198,6 +192,15 @@ void ConnectionCarrier::onPassEnd() {
   if (!h2_.dead()) onTurn();
   write();
   settle();
+}
+
+void ConnectionCarrier::cut() {
+  if (phase_ == Phase::gone) return;
+  phase_ = Phase::gone;
+  Timer::cancel();
+  if (tls_) tls_->abort();
+  lose(makeError(asked_));
+  onGone();
 }
 
 void ConnectionCarrier::write() {

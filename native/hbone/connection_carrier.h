@@ -29,7 +29,8 @@ class ConnectionCarrier : public TunnelCarrier,
   const std::string& peerIdentity() const;
   // GOAWAY(NO_ERROR): no new streams, the open ones go on; then the connection ends. At the pass's end.
   void drain(CloseReason reason = CloseReason::drained);
-  // Ends streams and connection at the pass's end.
+  // Ends streams and connection at the pass's end. A second call does not wait for the peer to take the
+  // goodbye.
   void close(CloseReason reason);
 
   // TunnelCarrier.
@@ -52,6 +53,11 @@ class ConnectionCarrier : public TunnelCarrier,
   void dispose(CloseReason reason);
   bool open() const { return phase_ == Phase::open && !h2_.dead() && asked_ == CloseReason::none; }
   bool draining() const { return drainAsked_ != CloseReason::none || h2_.draining(); }
+  bool starting() const { return phase_ == Phase::starting; }
+  CloseReason asked() const { return asked_; }
+  // The transport is gone, for this reason; true before the streams hear of it.
+  bool lost() const { return lost_; }
+  const Error& lossError() const { return error_; }
   // The peer spoke HTTP/2 to us: it is there, and it took our certificate.
   bool proven() const { return h2_.settingsReceived(); }
 
@@ -106,6 +112,7 @@ class ConnectionCarrier : public TunnelCarrier,
   void onPassEnd() override;
   void onTimer() override;
 
+  void cut();
   void write();
   void settle();
   void finish(const Error& error);
@@ -128,6 +135,7 @@ class ConnectionCarrier : public TunnelCarrier,
   CloseReason asked_ = CloseReason::none;       // close()
   CloseReason drainAsked_ = CloseReason::none;  // drain()
   bool lost_ = false;
+  bool hurry_ = false;  // close() came twice
 };
 
 }  // namespace onehop::hbone

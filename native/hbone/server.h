@@ -59,6 +59,7 @@ class ServerConnection {
   virtual void releaseSlot() = 0;
   // GOAWAY(NO_ERROR); open streams go on, then the connection closes.
   virtual void drain() = 0;
+  // Ends streams and connection. A second call does not wait for the peer to take the goodbye.
   virtual void close(CloseReason reason) = 0;
   virtual const std::string& peerIdentity() const = 0;
   virtual size_t streams() const = 0;
