@@ -25,6 +25,8 @@ export interface EndedFlow {
 export interface FlowStory {
   readonly parties?: FlowParties | undefined;
   readonly explanation?: Explanation | undefined;
+  /** Whether the decision was to refuse. */
+  readonly denied?: boolean;
   /** The address the listener accepted on. */
   readonly local: string;
 }
@@ -41,6 +43,7 @@ const advice: Readonly<Record<string, string>> = {
   overload: 'one of the bounds was reached; see the metrics',
 };
 
+const rejection = 'connection closed due to policy rejection: ';
 const clean = new Set(['complete', 'none']);
 /** Events shown in full; a flow that fails tells its last ones. */
 const eventsMax = 24;
@@ -57,10 +60,10 @@ export function errorOf(flow: EndedFlow, story: FlowStory): string {
   if (clean.has(flow.reason)) return '';
   const parts: string[] = [flow.reason];
   const text = story.explanation?.text ?? '';
-  if (flow.reason === 'denied') parts[0] = `connection closed due to policy rejection: ${text}`;
-  else if (flow.reason === 'policy-changed') {
-    parts[0] = `connection closed due to policy change${text === '' ? '' : `: ${text}`}`;
-  } else if (text !== '' && story.explanation?.policy !== '') parts.push(text);
+  if (story.denied === true && text !== '') {
+    parts[0] = flow.reason === 'policy-changed'
+      ? `connection closed due to policy change: ${text.replace(rejection, '')}` : text;
+  } else if (flow.reason === 'policy-changed') parts[0] = 'connection closed due to policy change';
   if (flow.detail !== '') parts.push(flow.detail);
   const hint = advice[flow.reason]
     ?? (flow.reason === 'connect-refused' ? connectAdvice(flow.code) : undefined);

@@ -54,13 +54,15 @@ describe('the access log', () => {
 
   it('names the policy that denied, and the recorded events', () => {
     const denied = { ...flow, reason: 'denied', side: 'downstream', code: 401 };
-    const story = { parties, local: 'x', explanation: explain('explicitly denied by demo/no', 'demo/no') };
+    const text = 'connection closed due to policy rejection: explicitly denied by demo/no';
+    const story = { parties, local: 'x', denied: true, explanation: explain(text, 'demo/no') };
     const fields = accessFields(denied, story);
     expect(fields['error']).toBe(
       'connection closed due to policy rejection: explicitly denied by demo/no');
     expect(fields['policy']).toBe('demo/no');
     expect(fields['events']).toBe('accepted@0 dial@90');
-    expect(errorOf({ ...flow, reason: 'policy-changed' }, story)).toContain('demo/no');
+    expect(errorOf({ ...flow, reason: 'policy-changed' }, story)).toBe(
+      'connection closed due to policy change: explicitly denied by demo/no');
   });
 
   it('says what to do about the failures people ask about', () => {
