@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,6 +67,10 @@ struct Endpoint final : PlaintextSink {
   bool stopAfterEach = false;
   std::optional<Error> error;
 };
+
+inline std::vector<uint8_t> fromBytes(std::initializer_list<int> bytes) {
+  return {bytes.begin(), bytes.end()};
+}
 
 // Two sessions joined by a perfect wire.
 struct SessionPair {
