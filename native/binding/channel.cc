@@ -67,9 +67,17 @@ void Channel::onBatchReady() {
   static_cast<void>(napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking));
 }
 
+// An environment on its way out still turns its loop, before it calls our hook; then Node-API refuses
+// whatever could run JavaScript, and the batch stays for the hook to drop.
+static bool mayRunJavaScript(napi_env env) {
+  napi_value probe = nullptr;
+  return env != nullptr && napi_create_object(env, &probe) == napi_ok &&
+         napi_set_named_property(env, probe, "probe", probe) == napi_ok;
+}
+
 void Channel::onWake(napi_env env, napi_value, void* context, void*) {
   auto* channel = static_cast<Channel*>(context);
-  if (env != nullptr && !channel->stopped_) channel->deliver();
+  if (!channel->stopped_ && mayRunJavaScript(env)) channel->deliver();
 }
 
 void Channel::onFunctionGone(napi_env, void* channel, void*) {
