@@ -95,14 +95,27 @@ void WindowShares::startSample(Nanos now) {
   nextSampleAt_ = now + kSampleInterval;
   sampling_ = true;
   sampleDue_ = false;
-  sampleStartBytes_ = arrivedBytes_;
+  // The batch that has just arrived counts: a peer that the window holds back sends a whole window at
+  // once, and its answer to the PING comes before the next one.
+  sampleStartBytes_ = batchStartBytes_;
 }
 
-void WindowShares::endSample(Nanos) {
+void WindowShares::noteRoundTrip(Nanos roundTrip) {
+  roundTrip = std::max(roundTrip, kMicrosecond);
+  roundTripMin_ = roundTripMin_ == 0 ? roundTrip : std::min(roundTrip, roundTripMin_);
+}
+
+void WindowShares::endSample(Nanos roundTrip) {
   if (!sampling_) return;
   sampling_ = false;
+  noteRoundTrip(roundTrip);
   const bool room = ledger_ == nullptr || !ledger_->scarce();
-  if (room && arrivedBytes_ - sampleStartBytes_ > budget_ / 2) {
+  // Scaled to the empty path: what makes the round trip longer is our own queue, and a larger window
+  // would only make that longer.
+  const double bytes = static_cast<double>(arrivedBytes_ - sampleStartBytes_) *
+                       static_cast<double>(roundTripMin_) /
+                       static_cast<double>(std::max(roundTrip, kMicrosecond));
+  if (room && bytes > budget_ / 2) {
     budget_ = static_cast<uint32_t>(
         std::min<uint64_t>(uint64_t{budget_} * 2, std::max(limits_.budgetMax, budget_)));
   }

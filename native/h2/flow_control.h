@@ -36,8 +36,8 @@ struct WindowLimits {
 };
 
 // Receive windows of one connection. The budget follows the bandwidth-delay product: a PING measures
-// the round trip, and when more than half a budget arrives within one, it doubles (the window was the
-// limit). A stream's share is the budget divided by the streams that are busy.
+// the round trip, and when more than half a budget arrives within the shortest one seen, it doubles (the
+// window was the limit). A stream's share is the budget divided by the streams that are busy.
 class WindowShares {
  public:
   WindowShares(const WindowLimits& limits, WindowLedger* ledger);
@@ -56,10 +56,12 @@ class WindowShares {
   void noteBusy(Stream& stream);
   void forget(Stream& stream);
 
-  // Bandwidth-delay sampling.
+  // Bandwidth-delay sampling. A batch is what one feed() brings.
+  void beginBatch() { batchStartBytes_ = arrivedBytes_; }
   bool wantsSample(Nanos now) const { return !sampling_ && sampleDue_ && now >= nextSampleAt_; }
   void startSample(Nanos now);
   void endSample(Nanos roundTrip);
+  void noteRoundTrip(Nanos roundTrip);  // any other: SETTINGS, keepalive
 
   uint32_t budget() const { return budget_; }
   uint64_t arrivedBytes() const { return arrivedBytes_; }
@@ -71,7 +73,9 @@ class WindowShares {
   WindowLedger* ledger_;
   int64_t connectionWindow_;  // what the peer may still send
   Nanos nextSampleAt_ = 0;
+  Nanos roundTripMin_ = 0;
   uint64_t arrivedBytes_ = 0;
+  uint64_t batchStartBytes_ = 0;
   uint64_t sampleStartBytes_ = 0;
   uint64_t busyRoundBytes_ = 0;  // arrivedBytes_ when the present busy round began
   uint32_t budget_;

@@ -21,6 +21,7 @@ Status Connection::feed(ByteSpan bytes, Nanos now) {
   Scope scope(*this);
   now_ = now;
   bytesReceived_ += bytes.size();
+  windows_.beginBatch();
   FrameHandler handler(*this);
   const FrameReader::Outcome outcome = reader_.feed(bytes, handler);
   if (outcome == FrameReader::Outcome::badPreface) {
@@ -338,6 +339,7 @@ bool FrameHandler::onPing(const FrameHeader& header, ByteSpan payload) {
   }
   const Nanos roundTrip = std::max<Nanos>(c_.now_ - c_.pingSentAt_, 0);
   c_.pingSentAt_ = 0;
+  c_.windows_.noteRoundTrip(roundTrip);
   if (c_.pingByShares_) c_.windows_.endSample(roundTrip);
   const bool tell = c_.pingByOwner_;
   c_.pingByShares_ = c_.pingByOwner_ = false;

@@ -123,6 +123,7 @@ bool FrameHandler::onSettings(const FrameHeader& header, ByteSpan payload) {
 bool FrameHandler::onSettingsAck() {
   if (c_.settingsAcked_) return charge(Charge::glitch, "stray SETTINGS ACK");
   c_.settingsAcked_ = true;
+  c_.windows_.noteRoundTrip(c_.now_ + c_.limits_.settingsTimeout - c_.settingsDeadline_);
   c_.settingsDeadline_ = 0;
   c_.decoder_.setTableLimit(c_.limits_.headerTableBytes);
   return true;

@@ -19,19 +19,24 @@ class Endpoint final : public ConnectionEvents {
       ++pulls;
       if (failCode != 0) return {PullState::failed, 0, failCode};
       size_t moved = 0;
-      for (int i = 0; i < count && moved < out.size(); ++i) {
-        const size_t bytes = std::min(parts[i].iov_len, out.size() - moved);
-        std::memcpy(parts[i].iov_base, out.data() + moved, bytes);
+      for (int i = 0; i < count && sent + moved < out.size(); ++i) {
+        const size_t bytes = std::min(parts[i].iov_len, out.size() - sent - moved);
+        std::memcpy(parts[i].iov_base, out.data() + sent + moved, bytes);
         moved += bytes;
       }
-      out.erase(0, moved);
+      sent += moved;
+      if (sent == out.size()) {
+        out.clear();
+        sent = 0;
+      }
       if (!out.empty()) return {PullState::more, moved, 0};
       if (outEnd) return {PullState::end, moved, 0};
       return {moreWhenDry ? PullState::more : PullState::wouldBlock, moved, 0};
     }
 
     Stream* stream = nullptr;  // null once closed
-    std::string out;           // to be sent
+    std::string out;           // to be sent, but for its first `sent` bytes
+    size_t sent = 0;
     bool outEnd = false;
     bool moreWhenDry = false;
     uint32_t failCode = 0;
