@@ -204,7 +204,7 @@ void ConnectionCarrier::cut() {
 }
 
 void ConnectionCarrier::write() {
-  if (tls_->unsentBytes() > 0 || !h2_.wantsProduce()) return;  // onRoom goes on
+  if (tls_->blocked() || !h2_.wantsProduce()) return;  // onRoom goes on
   const size_t produced = h2_.produce(*this, burst_, loop_.now());
   if (!tls_->flush()) {
     takenAt_ = loop_.now();

@@ -76,7 +76,7 @@ bool TlsStream::takeBytes(PooledBlock& block, size_t* have) {
   }
   *have -= used;
   std::memmove(block.data(), block.data() + used, *have);
-  if (session_->hasOutput()) PassHook::schedule(loop());
+  if (session_->hasOutput() || (unsentBytes() > 0 && !blocked_)) PassHook::schedule(loop());
   return true;
 }
 
@@ -240,7 +240,8 @@ bool TlsStream::writeOut() {
       fail(result.reason, result.code);
       return false;
     }
-    if (sendStart_ < sendEnd_) return false;
+    blocked_ = sendStart_ < sendEnd_;
+    if (blocked_) return false;
     sendStart_ = sendEnd_ = 0;
   }
   send_.release();

@@ -71,6 +71,8 @@ class TlsStream final : public io::Retirable,
   void commitRecords(size_t full, size_t lastBytes);
   // Seals what was committed and sends it with one system call. False when bytes still wait: onRoom().
   bool flush();
+  // The kernel takes no more for now: onRoom() comes.
+  bool blocked() const { return blocked_; }
   // Sealed, and not yet taken by the kernel.
   size_t unsentBytes() const { return sendEnd_ - sendStart_; }
 
@@ -119,6 +121,7 @@ class TlsStream final : public io::Retirable,
   bool finSent_ = false;
   bool peerEnded_ = false;  // the peer's FIN was read
   bool broken_ = false;     // the socket is of no use any more
+  bool blocked_ = false;
   bool readAgain_ = false;  // more may wait in the socket than one turn may take
   bool released_ = false;
 };
