@@ -104,7 +104,8 @@ void FlowCache::removeFlow(CacheEntry& entry, EntryFlow& flow) {
 
 void FlowCache::settle(CacheEntry& entry) {
   if (!entry.idle()) return;
-  if (entry.removed) {
+  const bool asked = static_cast<const ListLink<PendingTag>&>(entry).linked();
+  if (entry.removed && !asked) {
     remove(entry);
   } else if (entry.decided() && !lru_.contains(entry)) {
     lru_.pushBack(entry);

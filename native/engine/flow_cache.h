@@ -92,6 +92,8 @@ class FlowCache {
   void addFlow(CacheEntry& entry, EntryFlow& flow);    // to live or, undecided, to parked
   void unpark(CacheEntry& entry, EntryFlow& flow);     // parked -> live
   void removeFlow(CacheEntry& entry, EntryFlow& flow); // may evict the entry when it is `removed`
+  // After its verdict came, or its upcall was given up: an idle entry may be evicted from now on.
+  void settle(CacheEntry& entry);
   // Evicts; it must be idle.
   void remove(CacheEntry& entry);
   // Closes the keys of a listener: idle entries go now, the others with their last flow.
@@ -118,7 +120,6 @@ class FlowCache {
     bool operator()(const Owned& a, const FlowKeyView& b) const { return a->key.view() == b; }
     bool operator()(const FlowKeyView& a, const Owned& b) const { return a == b->key.view(); }
   };
-  void settle(CacheEntry& entry);
 
   size_t entriesMax_;
   CacheObserver& observer_;

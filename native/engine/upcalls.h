@@ -31,6 +31,12 @@ class Upcalls final : private io::Timer {
   bool waits(const CacheEntry& entry) const { return pending_.contains(entry); }
   // The verdict is there, or nobody wants it any more.
   void settle(CacheEntry& entry) { pending_.remove(entry); }
+  // Forgets all questions.
+  void clear() {
+    while (pending_.popFront() != nullptr) {
+    }
+    Timer::cancel();
+  }
   size_t size() const { return pending_.size(); }
 
  private:
