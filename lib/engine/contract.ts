@@ -319,7 +319,7 @@ export interface NativeEngine {
   purgePool(dial: string): void;
   /** Opens a flow from this process: the callback gets an fd we own, or an error. */
   dial(spec: DialSpec, done: (error: { reason: CloseReason; code: number; detail: string } | null,
-    fd: number, facts: { peerIdentity: string }) => void): void;
+    fd: number, facts: { peerIdentity: string; shard: number; flow: Handle }) => void): void;
   flows(done: (flows: FlowFacts[]) => void): void;
   tunnels(done: (tunnels: TunnelFacts[]) => void): void;
   /** Closes one live flow with `local-closed`. */

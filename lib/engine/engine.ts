@@ -9,7 +9,7 @@ import { Decider } from './decider.js';
 import type { Decide } from './decider.js';
 import { failure, translated } from './error.js';
 import type { EngineError } from './error.js';
-import { openFlowSocket } from './flow_socket.js';
+import { FlowSockets } from './flow_socket.js';
 import type { FlowSocket } from './flow_socket.js';
 import { loadAddon } from './loader.js';
 import { endpointOf, engineOptions, listenSpecOf } from './options.js';
@@ -68,6 +68,7 @@ export class Engine implements AsyncDisposable {
   readonly #native: NativeEngine;
   readonly #handlers: EngineHandlers;
   readonly #decider: Decider;
+  readonly #sockets = new FlowSockets();
   readonly #listening = new Set<Handle>();
   #requests = 0;
   #referenced = true;
@@ -147,14 +148,15 @@ export class Engine implements AsyncDisposable {
       const abort = (): void => reject(input.signal?.reason);
       input.signal?.addEventListener('abort', abort, { once: true });
       const spec = { endpoint, netns: input.netns ?? '', mark: input.mark ?? 0 };
-      this.#call(doing, () => this.#native.dial(spec, (error, fd, { peerIdentity }) => {
+      this.#call(doing, () => this.#native.dial(spec, (error, fd, facts) => {
         input.signal?.removeEventListener('abort', abort);
         if (error !== null) {
           reject(failure(doing, error.reason, error.code, error.detail));
         } else if (input.signal?.aborted === true) {
           closeSync(fd);
         } else {
-          resolve(openFlowSocket(fd, { peerIdentity, authority, source: '' }));
+          const ends = { peerIdentity: facts.peerIdentity, authority, source: '' };
+          resolve(this.#sockets.open(facts.shard, facts.flow, fd, ends));
         }
       }));
     });
@@ -259,6 +261,7 @@ export class Engine implements AsyncDisposable {
     const { upcalls, summaries, notices, deliveries, evicted } = batch;
     if (upcalls.length > 0) this.#guard('decide', () => this.#decider.ask(upcalls));
     for (const delivery of deliveries) this.#guard('deliver', () => this.#deliver(delivery));
+    for (const summary of summaries) this.#sockets.ended(summary);
     if (summaries.length > 0) this.#guard('summaries', () => this.#handlers.summaries?.(summaries));
     if (notices.length > 0) this.#guard('notices', () => this.#handlers.notices?.(notices));
     if (evicted.length > 0) {
@@ -272,7 +275,8 @@ export class Engine implements AsyncDisposable {
       closeSync(fd);
       return;
     }
-    this.#handlers.deliver(openFlowSocket(fd, delivery), delivery);
+    const { shard, flow } = delivery;
+    this.#handlers.deliver(this.#sockets.open(shard, flow, fd, delivery), delivery);
   }
 
   #guard(handler: string, action: () => void): void {

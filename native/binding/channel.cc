@@ -145,6 +145,8 @@ void Channel::deliver() {
     const Napi::Function done = take(dial.request);
     Napi::Object facts = Napi::Object::New(env_);
     facts.Set("peerIdentity", dial.peerIdentity);
+    facts.Set("shard", dial.shard);
+    facts.Set("flow", static_cast<double>(dial.flow));
     const napi_value error = dial.error ? toJs(env_, *dial.error) : env_.Null();
     if (done.IsEmpty() && dial.fd >= 0) ::close(dial.fd);
     call(done, {error, Napi::Number::New(env_, dial.fd), facts});

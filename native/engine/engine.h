@@ -20,6 +20,8 @@ struct DialOutcome {
   std::optional<Error> error;  // empty: connected
   int fd = -1;                 // ours to close, when connected
   std::string peerIdentity;
+  uint32_t shard = 0;          // with `flow`: names the flow in its summary
+  HandleValue flow = 0;
 };
 struct FlowsOutcome {
   RequestId request = 0;

@@ -452,6 +452,8 @@ void Flow::connected(std::unique_ptr<io::ByteStream> upstream, const std::string
     outcome.request = setup_->request;
     outcome.fd = setup_->given.release();
     outcome.peerIdentity = peerIdentity;
+    outcome.shard = shard_.index();
+    outcome.flow = handle_.pack();
     setup_->isDial = false;
     shard_.outlet().dialled(std::move(outcome));
   }

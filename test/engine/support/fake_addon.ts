@@ -48,7 +48,8 @@ export function fakeAddon(): FakeAddon {
     purgePool: (dial) => note('purgePool', dial),
     dial: (spec, done) => {
       note('dial', spec);
-      dials.push((error, fd) => done(error, fd, { peerIdentity: 'spiffe://t/ns/n/sa/peer' }));
+      dials.push((error, fd) => done(
+        error, fd, { peerIdentity: 'spiffe://t/ns/n/sa/peer', shard: 0, flow: 1 }));
     },
     flows: (done) => done([]),
     tunnels: (done) => done([]),

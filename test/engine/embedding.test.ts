@@ -1,0 +1,196 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { buffer, text } from 'node:stream/consumers';
+import { createHash, randomBytes } from 'node:crypto';
+
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+
+import type { CredentialSpec, FlowSummary, Upcall } from '../../lib/engine/contract.js';
+import { Engine } from '../../lib/engine/engine.js';
+import type { EngineHandlers } from '../../lib/engine/engine.js';
+import type { FlowSocket } from '../../lib/engine/flow_socket.js';
+import type { Answer, EndpointInput } from '../../lib/engine/options.js';
+import { testAuthority } from './support/certificates.js';
+
+const clientId = 'spiffe://cluster.local/ns/default/sa/client';
+const serverId = 'spiffe://cluster.local/ns/default/sa/server';
+let issue: (id: string) => Promise<CredentialSpec>;
+let cleanups: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  issue = await testAuthority();
+});
+
+afterEach(async () => {
+  for (const cleanup of cleanups.reverse()) await cleanup();
+  cleanups = [];
+});
+
+async function listening(onSocket: (socket: Socket) => void): Promise<string> {
+  const server: Server = createServer({ allowHalfOpen: true }, onSocket);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanups.push(() => server.close());
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+function started(handlers: EngineHandlers = {}): Engine {
+  const engine = Engine.start({ shards: 2 }, handlers);
+  cleanups.push(() => engine.stop());
+  return engine;
+}
+
+/** An engine that serves HBONE with its own decisions, and one to dial from. */
+async function pair(decide: (upcall: Upcall) => Answer | Promise<Answer>,
+  handlers: EngineHandlers = {}): Promise<{
+    client: Engine; server: Engine; endpoint: EndpointInput; summaries: FlowSummary[];
+  }> {
+  const summaries: FlowSummary[] = [];
+  const server = started({ decide, summaries: (ended) => summaries.push(...ended), ...handlers });
+  const client = started();
+  const serving = server.putCredential(await issue(serverId));
+  const own = client.putCredential(await issue(clientId));
+  expect(serving.identity).toBe(serverId);
+  const { address } = server.listen({
+    kind: 'hbone', address: '127.0.0.1:0', credential: serving.handle,
+  });
+  const endpoint: EndpointInput = {
+    protocol: 'hbone', dial: address, credential: own.handle, authority: '10.9.9.9:80',
+    peers: [serverId],
+  };
+  return { client, server, endpoint, summaries };
+}
+
+/** Unlike the stream consumers of Node, leaves the socket open for writing. */
+async function readAll(socket: Socket): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  socket.on('data', (part: Buffer) => parts.push(part));
+  await once(socket, 'end');
+  return Buffer.concat(parts);
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+describe('two engines in one process', () => {
+  it('carry a dialled tunnel to where decide says, with both identities seen', async () => {
+    const asked: Upcall[] = [];
+    const app = await listening((socket) => socket.pipe(socket));
+    const { client, endpoint, summaries } = await pair((upcall) => {
+      asked.push(upcall);
+      return { allow: true, endpoints: [{ protocol: 'tcp', dial: app }] };
+    });
+    const bytes = randomBytes(3_000_000);
+    const socket = await client.dial({ endpoint });
+    expect(socket.peerIdentity).toBe(serverId);
+    socket.end(bytes);
+    const back = await buffer(socket);
+    const sum = (of: Buffer): string => createHash('sha256').update(of).digest('hex');
+    expect(sum(back)).toBe(sum(bytes));
+    expect(asked).toMatchObject([
+      { kind: 'hbone', peerIdentity: clientId, authority: '10.9.9.9:80' },
+    ]);
+    await until(() => summaries.length === 1);
+    expect(summaries[0]).toMatchObject({
+      reason: 'complete', bytesUp: bytes.length, bytesDown: bytes.length, dialled: app,
+    });
+    expect(summaries[0]?.events.map(({ event }) => event)).toContain('connected');
+  });
+
+  it('decide once for equal keys and reuse the tunnel', async () => {
+    let asked = 0;
+    const app = await listening((socket) => socket.end('hello'));
+    const { client, server, endpoint } = await pair(() => {
+      asked += 1;
+      return { allow: true, endpoints: [{ protocol: 'tcp', dial: app }] };
+    });
+    for (let turn = 0; turn < 5; turn += 1) {
+      const socket = await client.dial({ endpoint });
+      expect(await text(socket.end())).toBe('hello');
+    }
+    const tunnels = await client.tunnels();
+    expect(tunnels.reduce((sum, { streamsServed }) => sum + streamsServed, 0)).toBe(5);
+    expect(asked).toBeLessThanOrEqual(2);
+    expect(server.engineCounters().flowsOpened).toBe(5);
+  });
+
+  it('deny with a code, and cut live flows on revalidation', async () => {
+    let allow = true;
+    const app = await listening((socket) => socket.on('error', () => undefined).pipe(socket));
+    const { client, server, endpoint, summaries } = await pair(() =>
+      allow ? { allow, endpoints: [{ protocol: 'tcp', dial: app }] } : { allow });
+    const socket = await client.dial({ endpoint });
+    socket.write('x');
+    await once(socket, 'data');
+    expect(await server.flows()).toMatchObject([{ dialled: app }]);
+    allow = false;
+    const gone = once(socket, 'error');
+    await server.revalidate();
+    expect(await gone).toMatchObject([{ code: 'ERR_ONEHOP_UPSTREAM_RESET' }]);
+    await until(() => summaries.length === 1);
+    expect(summaries[0]?.reason).toBe('policy-changed');
+    await expect(client.dial({ endpoint })).rejects.toMatchObject({
+      code: 'ERR_ONEHOP_CONNECT_REFUSED', number: 401,
+    });
+  });
+
+  it('hand local flows to this process as sockets with half-close both ways', async () => {
+    const taken: FlowSocket[] = [];
+    const { client, endpoint } = await pair(
+      () => ({ allow: true, endpoints: [{ protocol: 'local' }] }),
+      { deliver: (socket) => taken.push(socket) });
+    const socket = await client.dial({ endpoint });
+    socket.end('question');
+    await until(() => taken.length === 1);
+    const served = taken[0] as FlowSocket;
+    expect(served).toMatchObject({ peerIdentity: clientId, authority: '10.9.9.9:80' });
+    expect(String(await readAll(served))).toBe('question');
+    served.end('answer');
+    expect(String(await readAll(socket))).toBe('answer');
+  });
+
+  it('refuse a peer of another identity', async () => {
+    const { client, endpoint } = await pair(() => ({ allow: false }));
+    const wrong = { ...endpoint, peers: ['spiffe://cluster.local/ns/default/sa/other'] };
+    await expect(client.dial({ endpoint: wrong })).rejects.toMatchObject({
+      code: 'ERR_ONEHOP_TLS_IDENTITY',
+    });
+  });
+});
+
+describe('one engine', () => {
+  it('forwards plain connections, counts them and drains', async () => {
+    const app = await listening((socket) => socket.pipe(socket));
+    const engine = started({
+      decide: () => ({ allow: true, endpoints: [{ protocol: 'tcp', dial: app, counters: 3 }] }),
+    });
+    const { address } = engine.listen({ kind: 'forward', address: '127.0.0.1:0' });
+    const socket = await engine.dial({ endpoint: { protocol: 'tcp', dial: address } });
+    socket.end('ping');
+    expect(await text(socket)).toBe('ping');
+    await engine.drain(5000);
+    expect(engine.counters(3)).toMatchObject({ opened: 1, closed: 1, bytesUp: 4, bytesDown: 4 });
+    await expect(engine.dial({ endpoint: { protocol: 'tcp', dial: address } })).rejects.toThrow();
+  });
+
+  it('rejects refused dials with the errno, and bad credentials with what is wrong', async () => {
+    const engine = started();
+    const dialling = engine.dial({ endpoint: { protocol: 'tcp', dial: '127.0.0.1:1' } });
+    await expect(dialling).rejects.toMatchObject({ code: 'ERR_ONEHOP_DIAL_REFUSED', number: 111 });
+    expect(() => engine.putCredential({ chainPem: 'x', keyPem: 'y', rootsPem: 'z' })).toThrow(
+      expect.objectContaining({ code: expect.stringMatching(/^ERR_ONEHOP_/) as string }));
+    expect(() => engine.listen({ kind: 'forward', address: 'nowhere' })).toThrow();
+  });
+
+  it('answers requests under way when it is stopped', async () => {
+    const engine = started();
+    // Nobody answers on this address of the test network (RFC 5737).
+    const dialling = engine.dial({ endpoint: { protocol: 'tcp', dial: '192.0.2.1:9' } });
+    const failed = expect(dialling).rejects.toMatchObject({ name: 'EngineError' });
+    await engine[Symbol.asyncDispose]();
+    await failed;
+    expect(engine.engineCounters().accepted).toBe(0);
+  });
+});
