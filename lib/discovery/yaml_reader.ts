@@ -1,6 +1,6 @@
 import {
-  isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type Document, type Node,
-  type ParsedNode,
+  isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Alias, type Document,
+  type Node, type ParsedNode,
 } from 'yaml';
 
 import { nearest, type Diagnostic } from './diagnostic.js';
@@ -27,6 +27,7 @@ export class YamlReader {
   readonly diagnostics: Diagnostic[] = [];
   readonly #lines = new LineCounter();
   readonly #document: Document<ParsedNode> | undefined;
+  readonly #targets = new Map<Alias, Node>();
   #nodes = 0;
 
   constructor(text: string, readonly file: string) {
@@ -41,6 +42,7 @@ export class YamlReader {
     if (second !== undefined) {
       this.#report('error', second.range[0], '', '', 'a second document: one file holds one mesh');
     }
+    if (first !== undefined && !this.failed && text.includes('*')) this.#resolveAliases(first as Document);
   }
 
   get failed(): boolean {
@@ -177,6 +179,25 @@ export class YamlReader {
     return place.node !== undefined && !isScalar(place.node);
   }
 
+  /** An alias stands for the last node before it with that anchor. */
+  #resolveAliases(document: Document): void {
+    const anchors = new Map<string, Node>();
+    visit(document, {
+      Node: (_, node) => {
+        if (!isAlias(node)) {
+          if (node.anchor !== undefined) anchors.set(node.anchor, node);
+          return;
+        }
+        const target = anchors.get(node.source);
+        if (target !== undefined) this.#targets.set(node, target);
+        else {
+          this.#report('error', node.range?.[0] ?? 0, '', `*${node.source}`,
+            `*${node.source} stands for nothing: there is no &${node.source} before it`);
+        }
+      },
+    });
+  }
+
   /** Follows an alias; an empty node is a missing one. */
   #settle(node: Node | undefined): Node | undefined {
     this.#nodes += 1;
@@ -184,7 +205,7 @@ export class YamlReader {
       this.#report('error', 0, '', '', `more than ${nodesMax} nodes: aliases make it endless`);
     }
     if (this.#nodes >= nodesMax) return undefined;
-    const target = isAlias(node) && this.#document !== undefined ? node.resolve(this.#document) : node;
+    const target = isAlias(node) ? this.#targets.get(node) : node;
     if (isScalar(target) && target.value === null && target.tag === undefined) return undefined;
     return target;
   }
