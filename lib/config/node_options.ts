@@ -55,6 +55,10 @@ export const nodeOptions = {
     default: 0, env: 'PACKET_MARK', least: 0, most: 0xffff_ffff,
     doc: 'SO_MARK of all sockets, so that redirection can leave them alone; 0 sets none',
   }),
+  peerPort: integerOption({
+    default: 15_008, env: 'ONEHOP_PEER_PORT', argument: 'PORT', least: 1, most: 65_535,
+    doc: 'Port where peers are asked for tunnels; another one leads through what listens there',
+  }),
   originalSource: choiceOption({
     default: 'auto', env: 'ENABLE_ORIG_SRC', choices: ['auto', 'true', 'false'],
     doc: 'Whether applications see the address of the downstream; auto: where the kernel grants it '

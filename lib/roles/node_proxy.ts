@@ -118,7 +118,9 @@ export class NodeProxy implements AsyncDisposable {
       ...(options.logTo === undefined ? {} : { to: options.logTo }),
       color: options.logColor ?? false,
     });
-    this.#routing = { ...defaultRoutingOptions, clusterDomain: config.clusterDomain };
+    this.#routing = {
+      ...defaultRoutingOptions, clusterDomain: config.clusterDomain, hbonePort: config.peerPort,
+    };
     this.#engine = startEngine(config, {
       decide: (upcall) => this.#table.ask(upcall),
       summaries: (ended) => ended.forEach((summary) => this.#onSummary(summary)),
@@ -188,6 +190,11 @@ export class NodeProxy implements AsyncDisposable {
     return this.#engine.tunnels();
   }
 
+  /** Reads the mesh file now; resolves when what it says is applied. */
+  async reload(): Promise<void> {
+    await this.#file?.reload();
+  }
+
   /** Refuses new flows, lets live ones end until the deadline, then stops. */
   drain(deadlineMs = this.config.drainDeadline): Promise<void> {
     this.#draining ??= this.#drain(deadlineMs);
@@ -212,9 +219,7 @@ export class NodeProxy implements AsyncDisposable {
     await this.#listen('ready', config.ready, [this.#readiness.mount()]);
     await this.#listen('stats', config.stats, statsMounts(surfaces));
     await this.#listen('admin', config.admin, adminMounts(surfaces));
-    const source = certificates ?? await LocalCa.open(config.caDir, {
-      workers: this.#workers, certificateTtlMs: config.certTtl,
-    });
+    const source = certificates ?? await this.#openCa();
     this.#identities = new IdentityManager({
       source,
       store: {
@@ -236,6 +241,17 @@ export class NodeProxy implements AsyncDisposable {
       node: config.node, version: packageVersion, workloads: this.#mesh.list().length,
       failed: this.#mesh.count('failed'), shards: this.#engine.options.shards, ...this.addresses,
     });
+  }
+
+  async #openCa(): Promise<CertificateSource> {
+    const { caDir, certTtl } = this.config;
+    try {
+      return await LocalCa.open(caDir, { workers: this.#workers, certificateTtlMs: certTtl });
+    } catch (error) {
+      throw new ConfigError([{
+        name: '--ca-dir', value: caDir, message: `--ca-dir: ${messageOf(error)}`,
+      }]);
+    }
   }
 
   async #listen(name: string, address: string, mounts: readonly Mount[]): Promise<void> {
