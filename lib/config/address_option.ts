@@ -7,8 +7,8 @@ export function parseListenAddress(text: string): string | undefined {
   const host = v6 ?? v4 ?? '';
   const ip = canonicalIp(host === 'localhost' ? '127.0.0.1' : host);
   const port = Number(digits);
-  if (ip === undefined || port > 65535 || host.includes(':') !== (v6 !== undefined)) return undefined;
-  return formatAddress(ip, port);
+  if (port > 65535 || host.includes(':') !== (v6 !== undefined)) return undefined;
+  return ip === undefined ? undefined : formatAddress(ip, port);
 }
 
 /** Where to listen; '' turns the listener off. */

@@ -19,7 +19,9 @@ interface Said<Value> {
   readonly doc: string;
 }
 
-export function textOption(said: Said<string> & { argument: string; bound?: string }): Option<string> {
+export function textOption(
+  said: Said<string> & { argument: string; bound?: string },
+): Option<string> {
   return { bound: 'text', ...said, parse: (text) => text, format: (value) => value };
 }
 

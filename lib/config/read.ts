@@ -34,9 +34,9 @@ export function flagOf(name: string): string {
 }
 
 /**
- * A flag wins over the environment, the environment over the default. Empty variables count as unset.
- * `flags` are by option name: text as typed, or the value itself from a program. Throws one ConfigError
- * with every problem there is.
+ * A flag wins over the environment, the environment over the default. Empty variables count as
+ * unset. `flags` are by option name: text as typed, or the value itself from a program. Throws one
+ * ConfigError with every problem there is.
  */
 export function readConfig<Table extends OptionTable>(
   table: Table, flags: Readonly<Record<string, unknown>>,
@@ -61,7 +61,8 @@ export function readConfig<Table extends OptionTable>(
   }
   for (const name of Object.keys(flags)) {
     if (name in table) continue;
-    problems.push({ name, value: String(flags[name]), message: `${name}: there is no such option` });
+    const message = `${name}: there is no such option`;
+    problems.push({ name, value: String(flags[name]), message });
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return { values: values as Values<Table>, origins: origins as Record<keyof Table, Origin> };
@@ -82,5 +83,6 @@ function parsed(
 /** What `--help` says: the line, the default, the variable and what is accepted. */
 export function helpOf(option: Option<unknown>): string {
   const value = option.format(option.default);
-  return `${option.doc} (${value === '' ? '' : `default ${value}; `}${option.env}; ${option.bound})`;
+  const said = value === '' ? '' : `default ${value}; `;
+  return `${option.doc} (${said}${option.env}; ${option.bound})`;
 }

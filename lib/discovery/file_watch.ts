@@ -17,24 +17,25 @@ export interface FileLook {
 }
 
 /**
- * A file is whole when it was renamed after it was last written, or was left alone for `quietMs`. One
- * that is missing may be back at once.
+ * A file is whole when it was renamed after it was last written, or was left alone for `quietMs`.
+ * One that is missing may be back at once.
  */
 export async function lookAt(path: string, quietMs = 0): Promise<FileLook> {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
     const quiet = Date.now() - Number(ctimeNs / 1_000_000n) > quietMs;
-    return { stamp: [dev, ino, size, mtimeNs, ctimeNs].join(':'), whole: quiet || ctimeNs > mtimeNs };
+    const stamp = [dev, ino, size, mtimeNs, ctimeNs].join(':');
+    return { stamp, whole: quiet || ctimeNs > mtimeNs };
   } catch {
     return { stamp: '', whole: false };
   }
 }
 
 /**
- * Calls back whenever something may have happened to the file: written in place, replaced by a rename,
- * or reached through a link that was swapped, as a ConfigMap does. Directories are watched, since a
- * watch on a file stays with the old file. Events may be lost (network file systems, a directory that
- * was replaced), so a slow look from time to time stands behind them.
+ * Calls back whenever something may have happened to the file: written in place, replaced by a
+ * rename, or reached through a link that was swapped, as a ConfigMap does. Directories are watched,
+ * since a watch on a file stays with the old file. Events may be lost (network file systems, a
+ * directory that was replaced), so a slow look from time to time stands behind them.
  */
 export class FileWatch {
   readonly #path: string;

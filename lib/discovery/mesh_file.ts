@@ -29,7 +29,8 @@ export interface MeshFileOptions {
 export class MeshFileError extends Error {
   readonly code = 'ERR_ONEHOP_MESH_FILE';
   constructor(readonly diagnostics: readonly Diagnostic[]) {
-    super(diagnostics.filter(({ severity }) => severity === 'error').map(formatDiagnostic).join('\n'));
+    super(diagnostics.filter(({ severity }) => severity === 'error')
+      .map(formatDiagnostic).join('\n'));
     this.name = 'MeshFileError';
   }
 }
@@ -55,7 +56,10 @@ export async function checkMeshFile(
     ? options.pool.run(parseTask, { text, file: path }) : parseMesh(text, path);
 }
 
-/** A mesh file that is followed: every good state of it becomes a delta, a broken one is only reported. */
+/**
+ * A mesh file that is followed: every good state of it becomes a delta, a broken one is only
+ * reported.
+ */
 export class MeshFile {
   readonly #path: string;
   readonly #events: MeshFileEvents;
@@ -74,7 +78,10 @@ export class MeshFile {
     this.#watch = new FileWatch(path, () => this.#changed(), options.pollMs);
   }
 
-  /** Delivers the first delta before it resolves. Rejects with MeshFileError when the file is broken. */
+  /**
+   * Delivers the first delta before it resolves. Rejects with MeshFileError when the file is
+   * broken.
+   */
   static async open(path: string, events: MeshFileEvents, options: MeshFileOptions = {}):
   Promise<MeshFile> {
     const file = new MeshFile(path, events, options);

@@ -25,8 +25,8 @@ interface Read<Noun> {
 }
 
 /**
- * Reads the YAML (or JSON) of ztunnel's local configuration, with `netns` as our extension. `file` is
- * the name that diagnostics carry.
+ * Reads the YAML (or JSON) of ztunnel's local configuration, with `netns` as our extension. `file`
+ * is the name that diagnostics carry.
  */
 export function parseMesh(text: string, file: string): ParsedMesh {
   const reader = new YamlReader(text, file);
@@ -60,7 +60,8 @@ function readMesh(reader: YamlReader): Mesh {
       reader.error(endpoint.place,
         `no workload has the uid ${JSON.stringify(endpoint.workloadUid)}`);
     } else if (!read.noun.services.has(key) && (endpoint.healthy || healthPolicy === 'allow-all')) {
-      const noun = { ...read.noun, services: new Map([...read.noun.services, [key, endpoint.ports]]) };
+      const services = new Map([...read.noun.services, [key, endpoint.ports]]);
+      const noun = { ...read.noun, services };
       workloads.set(endpoint.workloadUid, { ...read, noun });
     }
   }
@@ -84,7 +85,8 @@ function collect<Noun>(
     const key = keyOf(noun);
     const earlier = found.get(key);
     if (earlier !== undefined) {
-      reader.error(place, `${JSON.stringify(key)} is also ${earlier.place.path}: ${what} must be unique`);
+      reader.error(place, `${JSON.stringify(key)} is also ${earlier.place.path}: ${what} must be `
+        + 'unique');
     }
     found.set(key, { noun, place });
   }
@@ -104,8 +106,8 @@ function crossCheck(
     for (const key of noun.authorizationPolicies) {
       named.add(key);
       if (!policies.has(key)) {
-        reader.warning(place, `the policy ${key} is not in this file: without it every connection to `
-          + `${noun.uid} is denied`);
+        reader.warning(place, `the policy ${key} is not in this file: without it every `
+          + `connection to ${noun.uid} is denied`);
       }
     }
     for (const key of noun.services.keys()) {

@@ -35,7 +35,8 @@ export function readPolicy(reader: YamlReader, place: Place): Authorization {
       { Allow: 'allow', Deny: 'deny' } as const, 'deny'),
     rules: reader.list(field('rules'), 'a list of rules').map((rule) =>
       reader.list(rule, 'a rule: a list of clauses').map((clause) =>
-        reader.list(clause, 'a clause: a list of matches').map((match) => readMatch(reader, match)))),
+        reader.list(clause, 'a clause: a list of matches')
+          .map((match) => readMatch(reader, match)))),
     dryRun: reader.boolean(field('dryRun')),
   };
 }
@@ -74,8 +75,8 @@ function readMatch(reader: YamlReader, place: Place): Match {
 function readBlock(reader: YamlReader, place: Place): string {
   const text = reader.text(place, 'an address block');
   if (parseCidr(text) === undefined) {
-    reader.error(place, `${JSON.stringify(text)} is no address block; expected one such as 10.0.0.0/8, `
-      + '10.0.0.1 or 2001:db8::/32');
+    reader.error(place, `${JSON.stringify(text)} is no address block; expected one such as `
+      + '10.0.0.0/8, 10.0.0.1 or 2001:db8::/32');
   }
   return text;
 }
@@ -100,17 +101,14 @@ function readString(reader: YamlReader, place: Place): StringMatch {
     }
   } else if (isMap(node) && node.items.length === 1) {
     const field = reader.fields(place, ['Exact', 'Prefix', 'Suffix', 'Presence']);
-    for (const kind of ['Exact', 'Prefix', 'Suffix'] as const) {
-      if (field(kind).node !== undefined) {
-        return {
-          kind: kind.toLowerCase() as 'exact' | 'prefix' | 'suffix', value: valueOf(reader, field(kind)),
-        };
-      }
+    const key: unknown = isScalar(node.items[0]?.key) ? node.items[0].key.value : undefined;
+    if (key === 'Presence') return presence(reader, field(key));
+    if (key !== 'Exact' && key !== 'Prefix' && key !== 'Suffix') return never;
+    if (field(key).node === undefined) {
+      reader.error(place, `the text to compare with is missing; expected ${stringForms}`);
     }
-    const [pair] = node.items;
-    if (isScalar(pair?.key) && pair.key.value === 'Presence') return presence(reader, field('Presence'));
-    if (!reader.failed) reader.error(place, `the text to compare with is missing; expected ${stringForms}`);
-    return never;
+    const kind = ({ Exact: 'exact', Prefix: 'prefix', Suffix: 'suffix' } as const)[key];
+    return { kind, value: valueOf(reader, field(key)) };
   }
   const shown = isScalar(node) ? `${JSON.stringify(node.value)} ` : '';
   reader.error(place, `${shown}does not say how to compare; expected ${stringForms}`);
@@ -122,7 +120,8 @@ function valueOf(reader: YamlReader, place: Place): string {
   // An empty prefix or suffix would hold for everything.
   if (text === '' && isScalar(place.node)) reader.error(place, 'the text to compare with is empty');
   if (text.startsWith('spiffe://')) {
-    reader.error(place, `${JSON.stringify(text)} never holds: principals are written without spiffe://`);
+    reader.error(place,
+      `${JSON.stringify(text)} never holds: principals are written without spiffe://`);
   }
   return text;
 }

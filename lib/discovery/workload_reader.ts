@@ -3,10 +3,10 @@ import type { GatewayAddress, Locality, ResourceKey, Workload } from '../model/r
 import type { Place, YamlReader } from './yaml_reader.js';
 
 const workloadKeys = [
-  'uid', 'name', 'namespace', 'trustDomain', 'serviceAccount', 'workloadIps', 'network', 'networkMode',
-  'protocol', 'waypoint', 'networkGateway', 'workloadName', 'workloadType', 'canonicalName',
-  'canonicalRevision', 'hostname', 'node', 'nativeTunnel', 'applicationTunnel', 'authorizationPolicies',
-  'status', 'clusterId', 'locality', 'capacity', 'services', 'netns',
+  'uid', 'name', 'namespace', 'trustDomain', 'serviceAccount', 'workloadIps', 'network',
+  'networkMode', 'protocol', 'waypoint', 'networkGateway', 'workloadName', 'workloadType',
+  'canonicalName', 'canonicalRevision', 'hostname', 'node', 'nativeTunnel', 'applicationTunnel',
+  'authorizationPolicies', 'status', 'clusterId', 'locality', 'capacity', 'services', 'netns',
 ] as const;
 
 const portMost = 65_535;
@@ -51,7 +51,8 @@ export function readWorkload(reader: YamlReader, place: Place): Workload {
     network: reader.text(field('network')),
     networkMode: reader.choice(field('networkMode'), 'network mode',
       { Standard: 'standard', HostNetwork: 'host-network' } as const, 'standard'),
-    protocol: reader.choice(field('protocol'), 'protocol', { HBONE: 'hbone', TCP: 'tcp' } as const, 'tcp'),
+    protocol: reader.choice(field('protocol'), 'protocol',
+      { HBONE: 'hbone', TCP: 'tcp' } as const, 'tcp'),
     ...(waypoint === undefined ? {} : { waypoint }),
     ...(networkGateway === undefined ? {} : { networkGateway }),
     workloadName: workloadName || name,
@@ -78,8 +79,8 @@ export function readIp(reader: YamlReader, place: Place): string {
   const text = reader.text(place, 'an IP address');
   const ip = canonicalIp(text);
   if (ip === undefined) {
-    reader.error(place, `${JSON.stringify(text)} is no IP address; expected one such as 10.0.0.1 or `
-      + '2001:db8::1');
+    reader.error(place, `${JSON.stringify(text)} is no IP address; expected one such as 10.0.0.1 `
+      + 'or 2001:db8::1');
   }
   return ip ?? '';
 }
@@ -122,7 +123,8 @@ function readServices(reader: YamlReader, place: Place): Map<ResourceKey, Map<nu
 export function readGateway(reader: YamlReader, place: Place): GatewayAddress | undefined {
   if (place.node === undefined) return undefined;
   const field = reader.fields(place, ['destination', 'hboneMtlsPort']);
-  const expected = 'network/ip or namespace/hostname, such as /10.0.0.1 or infra/waypoint.infra.svc';
+  const expected = 'network/ip or namespace/hostname, such as /10.0.0.1 or '
+    + 'infra/waypoint.infra.svc';
   const destination = reader.requiredText(field('destination'), expected);
   const slash = destination.indexOf('/');
   const [before, after] = [destination.slice(0, slash), destination.slice(slash + 1)];

@@ -20,8 +20,8 @@ const diagnosticsMax = 100;
 const nodesMax = 20_000_000;
 
 /**
- * Reads a YAML or JSON document node by node. What is not as expected becomes a diagnostic at its place
- * and reads as the fallback, so that one pass finds every problem.
+ * Reads a YAML or JSON document node by node. What is not as expected becomes a diagnostic at its
+ * place and reads as the fallback, so that one pass finds every problem.
  */
 export class YamlReader {
   readonly diagnostics: Diagnostic[] = [];
@@ -42,7 +42,9 @@ export class YamlReader {
     if (second !== undefined) {
       this.#report('error', second.range[0], '', '', 'a second document: one file holds one mesh');
     }
-    if (first !== undefined && !this.failed && text.includes('*')) this.#resolveAliases(first as Document);
+    if (first !== undefined && !this.failed && text.includes('*')) {
+      this.#resolveAliases(first as Document);
+    }
   }
 
   get failed(): boolean {
@@ -70,7 +72,8 @@ export class YamlReader {
         found.set(key.text, value);
       } else {
         const near = nearest(key.text, known);
-        const hint = near === undefined ? `; known here: ${known.join(', ')}` : `; did you mean ${near}?`;
+        const hint = near === undefined
+          ? `; known here: ${known.join(', ')}` : `; did you mean ${near}?`;
         this.#report('error', key.offset, place.path, JSON.stringify(key.text),
           `${JSON.stringify(key.text)} is not known here${hint}`);
       }
@@ -158,7 +161,9 @@ export class YamlReader {
   }
 
   /** The keys of `words` are what users write, in any case. */
-  choice<Value>(place: Place, what: string, words: Readonly<Record<string, Value>>, fallback: Value): Value {
+  choice<Value>(
+    place: Place, what: string, words: Readonly<Record<string, Value>>, fallback: Value,
+  ): Value {
     if (place.node === undefined) return fallback;
     const value = this.#scalar(place);
     const names = Object.keys(words);
@@ -213,7 +218,8 @@ export class YamlReader {
   #report(severity: Diagnostic['severity'], offset: number, path: string, value: string,
     message: string): void {
     // An error is worth more than a warning: it always finds room for the first ones.
-    if (this.diagnostics.length >= diagnosticsMax && (severity === 'warning' || this.failed)) return;
+    const full = this.diagnostics.length >= diagnosticsMax;
+    if (full && (severity === 'warning' || this.failed)) return;
     const { line, col } = this.#lines.linePos(offset);
     this.diagnostics.push({ severity, file: this.file, line, column: col, path, value, message });
   }
@@ -233,7 +239,9 @@ function show(node: Node | undefined): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
-/** `!Exact a` and its like, as Rust's serde writes them; what they hold is read by the mesh reader. */
+/**
+ * `!Exact a` and its like, as Rust's serde writes them; what they hold is read by the mesh reader.
+ */
 const matchTags = ['Exact', 'Prefix', 'Suffix', 'Presence'].flatMap((name) => [
   { tag: `!${name}`, resolve: (text: string): string => text },
   { tag: `!${name}`, collection: 'seq' as const },

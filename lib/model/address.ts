@@ -1,4 +1,6 @@
-/** IP addresses as bytes and text. IPv4-mapped IPv6 is always held as IPv4: equality is "same host". */
+/**
+ * IP addresses as bytes and text. IPv4-mapped IPv6 is always held as IPv4: equality is "same host".
+ */
 
 /** 4 bytes or 16. */
 export type IpBytes = Uint8Array;

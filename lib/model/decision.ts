@@ -5,8 +5,8 @@ import type { ResourceKey, Service, Workload } from './resources.js';
 export type FlowKind = 'capture' | 'socks5' | 'plaintext' | 'hbone';
 
 /**
- * All that a decision may depend on beside the mesh itself. Equal keys get equal decisions within one
- * generation. Addresses are text: `ip`, or `ip:port` with brackets around IPv6.
+ * All that a decision may depend on beside the mesh itself. Equal keys get equal decisions within
+ * one generation. Addresses are text: `ip`, or `ip:port` with brackets around IPv6.
  */
 export interface FlowKey {
   readonly kind: FlowKind;
@@ -68,7 +68,8 @@ export interface RoutedEndpoint {
 
 /** A subset of the engine's close reasons, spelled the same. */
 export type DenyReason =
-  | 'denied' | 'recursion' | 'no-endpoint' | 'unknown-destination' | 'unknown-local' | 'bad-request';
+  | 'denied' | 'recursion' | 'no-endpoint' | 'unknown-destination' | 'unknown-local'
+  | 'bad-request';
 
 /** Why a decision came out as it did, for logs and `explain`. */
 export interface Explanation {
@@ -97,8 +98,8 @@ export interface Denied {
   /** HBONE: the status of the response; 0 for the other kinds. */
   readonly status: 0 | 400 | 401 | 503;
   /**
-   * For live flows of this key: `close` when they are no longer permitted, `keep` when only new ones
-   * have nowhere to go.
+   * For live flows of this key: `close` when they are no longer permitted, `keep` when only new
+   * ones have nowhere to go.
    */
   readonly live: 'keep' | 'close';
   readonly parties: FlowParties;

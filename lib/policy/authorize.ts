@@ -23,8 +23,9 @@ export interface Authorized {
 
 /**
  * The L4 authorization model: any DENY that matches denies; with no ALLOW policy everything else is
- * allowed; with one or more, only what one of them matches. Dry-run policies are only reported. A policy
- * that is named but unknown, or cannot be understood, denies: what it would have said is not known.
+ * allowed; with one or more, only what one of them matches. Dry-run policies are only reported. A
+ * policy that is named but unknown, or cannot be understood, denies: what it would have said is not
+ * known.
  */
 export function authorize(policies: ApplicablePolicies, facts: ConnectionFacts): Authorized {
   const groups = [policies.selected, policies.namespace, policies.global]

@@ -77,14 +77,15 @@ function byLocality(source: Workload, service: Service, targets: Target[]): Targ
       scopes.every((scope) => scopeValue(source, scope) === scopeValue(workload, scope)));
   }
   if (mode !== 'failover') return targets;
-  const ranked = targets.map((target) => ({ target, rank: localityRank(source, target.workload, scopes) }));
+  const ranked = targets.map((target) =>
+    ({ target, rank: localityRank(source, target.workload, scopes) }));
   const best = ranked.reduce((most, { rank }) => Math.max(most, rank), 0);
   return ranked.filter(({ rank }) => rank === best).map(({ target }) => target);
 }
 
 /**
- * How many scopes match, in order, up to the first that does not. The network in front is worth more
- * than all others together, and one that differs does not end the count.
+ * How many scopes match, in order, up to the first that does not. The network in front is worth
+ * more than all others together, and one that differs does not end the count.
  */
 export function localityRank(source: Workload, other: Workload, scopes: readonly Scope[]): number {
   const same = (scope: Scope): boolean => scopeValue(source, scope) === scopeValue(other, scope);
@@ -111,7 +112,8 @@ function thin(source: Workload, targets: readonly Target[], targetsMax: number):
   if (targets.length <= targetsMax) return targets;
   const score = new Map(targets.map((target) =>
     [target, hash(`${source.uid}|${target.workload.uid}`)]));
-  return [...targets].sort((a, b) => (score.get(b) ?? 0) - (score.get(a) ?? 0)).slice(0, targetsMax);
+  return [...targets].sort((a, b) => (score.get(b) ?? 0) - (score.get(a) ?? 0))
+    .slice(0, targetsMax);
 }
 
 /** FNV-1a with a final mix. */

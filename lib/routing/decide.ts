@@ -5,8 +5,8 @@ import { defaultRoutingOptions, type RoutingOptions } from './options.js';
 import { decideOutbound } from './outbound.js';
 
 /**
- * What happens to flows with this key in the mesh as it is now. Depends on its arguments only; after a
- * change, deciding again is how live flows are revalidated.
+ * What happens to flows with this key in the mesh as it is now. Depends on its arguments only;
+ * after a change, deciding again is how live flows are revalidated.
  */
 export function decide(
   state: MeshView, key: FlowKey, options: RoutingOptions = defaultRoutingOptions,

@@ -13,7 +13,9 @@ export function factsOf(key: FlowKey): (readonly [string, string])[] {
   return facts.filter(([, value]) => value !== '');
 }
 
-export function explanation(key: FlowKey, text: string, more: Partial<Explanation> = {}): Explanation {
+export function explanation(
+  key: FlowKey, text: string, more: Partial<Explanation> = {},
+): Explanation {
   return { text, policy: '', facts: factsOf(key), dryRun: [], ...more };
 }
 

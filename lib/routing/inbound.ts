@@ -1,4 +1,6 @@
-import { formatAddress, isIpv6, isLoopback, parseHostPort, type HostPort } from '../model/address.js';
+import {
+  formatAddress, isIpv6, isLoopback, parseHostPort, type HostPort,
+} from '../model/address.js';
 import type { Allowed, Decision, Denied, FlowKey, FlowParties } from '../model/decision.js';
 import type { Service, Workload } from '../model/resources.js';
 import { parseSpiffeId } from '../model/spiffe_id.js';
@@ -48,7 +50,8 @@ export function decidePlaintext(state: MeshView, key: FlowKey, options: RoutingO
   const asked = { state, key, options, local };
   const wanted = parseHostPort(key.destination);
   if (wanted?.ip === undefined) {
-    return denied(key, 'bad-request', inboundParties(asked, undefined), 'the destination is no address');
+    return denied(key, 'bad-request', inboundParties(asked, undefined),
+      'the destination is no address');
   }
   // Otherwise whoever reaches this port could have us connect anywhere.
   if (!local.ips.includes(wanted.ip) && wanted.ip !== parseHostPort(key.local)?.ip) {
@@ -134,10 +137,11 @@ function inboundParties({ state, key, local }: Asked, port: number | undefined):
   // Addresses of another network mean nothing in ours.
   const foreign = key.forwardedNetwork !== ''
     && key.forwardedNetwork.toLowerCase() !== local.network.toLowerCase();
-  const source = foreign ? undefined : state.workloadByIp(local.network, key.sourceIp);
+  const known = foreign ? undefined : state.workloadByIp(local.network, key.sourceIp);
+  // The certificate knows better than the address, which may have been given to another since.
+  const mistaken = known !== undefined && tls && identityOf(known) !== key.peerIdentity;
   return partiesOf('destination', {
-    // The certificate knows better than the address, which may have been given to another since.
-    source: source !== undefined && tls && identityOf(source) !== key.peerIdentity ? undefined : source,
+    source: mistaken ? undefined : known,
     sourcePrincipal: key.peerIdentity,
     destination: local,
     service: serviceOf(state, key, local, port),

@@ -27,7 +27,9 @@ export function decideOutbound(state: MeshView, key: FlowKey, options: RoutingOp
   const asked = { state, key, options, source };
   const parties = partiesOf('source', { source });
   const wanted = parseHostPort(key.authority === '' ? key.destination : key.authority);
-  if (wanted === undefined) return denied(key, 'bad-request', parties, 'the destination is no address');
+  if (wanted === undefined) {
+    return denied(key, 'bad-request', parties, 'the destination is no address');
+  }
   const { host, ip, port } = wanted;
   if (ip === undefined) return toName(asked, host, port);
   if (ip === '0.0.0.0' || ip === '::') {
@@ -60,7 +62,8 @@ function toName(asked: Asked, host: string, port: number): Decision {
 function toWorkload(asked: Asked, workload: Workload, ip: string, port: number): Decision {
   const { key, source } = asked;
   if (workload.waypoint !== undefined) {
-    return behindWaypoint(asked, `workload ${workload.uid}`, workload.waypoint, undefined, workload);
+    const what = `workload ${workload.uid}`;
+    return behindWaypoint(asked, what, workload.waypoint, undefined, workload);
   }
   return {
     allow: true,
@@ -99,12 +102,13 @@ function toService(
     const why = endpoints.length === 0 ? 'it has none' : routed.leftOut;
     return denied(key, 'no-endpoint', parties, `no usable endpoint of the service ${name}: ${why}`);
   }
+  const leftOut = routed.leftOut === '' ? '' : `; left out: ${routed.leftOut}`;
   return {
     allow: true,
     endpoints: routed.endpoints,
     responseHeaders: [],
-    explanation: explanation(key, `${routed.endpoints.length} of ${endpoints.length} endpoints of the `
-      + `service ${name} at port ${port}${routed.leftOut === '' ? '' : `; left out: ${routed.leftOut}`}`),
+    explanation: explanation(key, `${routed.endpoints.length} of ${endpoints.length} endpoints of `
+      + `the service ${name} at port ${port}${leftOut}`),
   };
 }
 
@@ -117,8 +121,8 @@ interface Routed {
 }
 
 /**
- * Routed endpoints by the endpoint array they were made from: deciding again for many keys of the same
- * source and service, as after every change, makes them once.
+ * Routed endpoints by the endpoint array they were made from: deciding again for many keys of the
+ * same source and service, as after every change, makes them once.
  */
 const routedOf = new WeakMap<readonly ServiceEndpoint[], Map<string, Routed>>();
 
@@ -152,7 +156,8 @@ function toTarget(
   const { workload, ip, port, weight } = target;
   const hbone = workload.protocol === 'hbone';
   const identity = identityOf(workload);
-  const peers = (service?.subjectAltNames ?? []).filter((name) => parseSpiffeId(name) !== undefined);
+  const peers = (service?.subjectAltNames ?? [])
+    .filter((name) => parseSpiffeId(name) !== undefined);
   return {
     protocol: hbone ? 'hbone' : 'tcp',
     dial: formatAddress(ip, hbone ? options.hbonePort : port),
@@ -186,14 +191,15 @@ function passthrough(
     }],
     responseHeaders: [],
     explanation: explanation(key, service === undefined
-      ? `${ip} is nothing the mesh knows in network ${JSON.stringify(source.network)}: passed through`
+      ? `${ip} is nothing the mesh knows in network ${JSON.stringify(source.network)}: passed `
+        + 'through'
       : `the service ${serviceKey(service)} passes through`),
   };
 }
 
 /**
- * In a network namespace of its own the kernel picks the workload's address; in a shared one we have to
- * say whose flow this is.
+ * In a network namespace of its own the kernel picks the workload's address; in a shared one we
+ * have to say whose flow this is.
  */
 function bindOf(source: Workload, dialIp: string): string {
   if (source.netns !== '') return '';

@@ -1,9 +1,9 @@
 const none: readonly never[] = [];
 
 /**
- * Values in named groups, each under an id that is unique in its group. A group reads as an array in
- * order of arrival (a replaced value keeps its place); the array stays the same object until the group
- * changes, and is never changed itself.
+ * Values in named groups, each under an id that is unique in its group. A group reads as an array
+ * in order of arrival (a replaced value keeps its place); the array stays the same object until the
+ * group changes, and is never changed itself.
  */
 export class GroupIndex<Value> {
   readonly #groups = new Map<string, Map<string, Value>>();

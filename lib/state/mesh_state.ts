@@ -8,8 +8,9 @@ import {
 const globalGroup = '*';
 
 /**
- * Everything that was delivered about the mesh, indexed for deciding. Resources may come in any order:
- * endpoints of a service, or policies of a workload, that is not known yet are found when it is.
+ * Everything that was delivered about the mesh, indexed for deciding. Resources may come in any
+ * order: endpoints of a service, or policies of a workload, that is not known yet are found when it
+ * is.
  */
 export class MeshState implements MeshView {
   #generation = 1;

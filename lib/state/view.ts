@@ -8,8 +8,8 @@ export interface ServiceEndpoint {
 }
 
 /**
- * What applies to connections to a workload. The groups keep their identity until one of their policies
- * changes, so whatever was compiled from them can be kept beside them.
+ * What applies to connections to a workload. The groups keep their identity until one of their
+ * policies changes, so whatever was compiled from them can be kept beside them.
  */
 export interface PolicySelection {
   readonly global: readonly Authorization[];
@@ -33,8 +33,9 @@ export interface MeshView {
   policy(key: ResourceKey): Authorization | undefined;
   policies(): Iterable<Authorization>;
   /**
-   * The service that a client of this namespace means by the address: its own namespace's first, then
-   * the canonical one, then the first known. Exact addresses win over blocks, long blocks over short.
+   * The service that a client of this namespace means by the address: its own namespace's first,
+   * then the canonical one, then the first known. Exact addresses win over blocks, long blocks over
+   * short.
    */
   serviceByVip(network: string, ip: string, clientNamespace: string): Service | undefined;
   /** As by address; `hostname` in lower case. */
