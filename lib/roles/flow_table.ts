@@ -125,6 +125,7 @@ export class FlowTable {
     const { decision } = flow.reason === 'policy-changed' ? now : carried;
     return {
       parties: partiesOf(carried.decision, flow.endpoint),
+      authority: endpointOf(carried.decision, flow.endpoint)?.authority ?? '',
       explanation: decision.explanation,
       denied: !decision.allow,
       local: entry.upcall.local,
@@ -230,9 +231,12 @@ function idOf(shard: number, key: Handle): string {
   return `${shard}/${key}`;
 }
 
+function endpointOf(decision: Decision, endpoint: number): RoutedEndpoint | undefined {
+  return decision.allow ? decision.endpoints[endpoint] ?? decision.endpoints[0] : undefined;
+}
+
 function partiesOf(decision: Decision, endpoint: number): FlowParties | undefined {
-  if (!decision.allow) return decision.parties;
-  return (decision.endpoints[endpoint] ?? decision.endpoints[0])?.parties;
+  return decision.allow ? endpointOf(decision, endpoint)?.parties : decision.parties;
 }
 
 function sameAnswer(one: Published, other: Published): boolean {

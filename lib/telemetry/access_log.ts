@@ -27,6 +27,8 @@ export interface FlowStory {
   readonly explanation?: Explanation | undefined;
   /** Whether the decision was to refuse. */
   readonly denied?: boolean;
+  /** What the tunnel was asked for; '' without one. */
+  readonly authority?: string;
   /** The address the listener accepted on. */
   readonly local: string;
 }
@@ -93,13 +95,12 @@ export function accessFields(flow: EndedFlow, story: FlowStory): LogFields {
   const inbound = flow.kind === 'hbone' || flow.kind === 'plaintext';
   const failed = !clean.has(flow.reason);
   const next = flow.dialled === '' ? flow.destination || flow.authority : flow.dialled;
-  const isTunnel = parties?.security === 'mutual_tls' || flow.kind === 'hbone';
   return {
     'src.addr': flow.source,
     ...workloadFields('src', parties?.source,
       parties?.sourcePrincipal || (inbound ? flow.peerIdentity : '')),
     'dst.addr': inbound ? story.local : next,
-    'dst.hbone_addr': isTunnel ? (flow.authority || flow.destination || undefined) : undefined,
+    'dst.hbone_addr': (inbound ? flow.authority : story.authority) || undefined,
     'dst.service': parties?.service?.hostname || undefined,
     ...workloadFields('dst', parties?.destination, parties?.destinationPrincipal ?? ''),
     direction: inbound ? 'inbound' : 'outbound',

@@ -32,7 +32,9 @@ const explain = (text: string, policy: string) => ({ text, policy, facts: [], dr
 
 describe('the access log', () => {
   it('has the fields of the peer in its order', () => {
-    const fields = accessFields(flow, { parties, local: '10.0.0.1:15001' });
+    const fields = accessFields(flow, {
+      parties, authority: '10.0.0.2:8080', local: '10.0.0.1:15001',
+    });
     const shown = Object.entries(fields).filter(([, value]) => value !== undefined);
     expect(shown.map(([name]) => name)).toEqual([
       'src.addr', 'src.workload', 'src.namespace', 'src.identity', 'src.cluster', 'dst.addr',

@@ -156,7 +156,8 @@ const policy: Step = {
   async run(scene, { say }) {
     const { b } = nodes(scene);
     const socket = await openEcho(scene);
-    const closed = once(socket.resume(), 'close');
+    // It ends by a reset, as a connection does that is refused further service.
+    const closed = new Promise((done) => socket.resume().once('close', done));
     await scene.writeMesh([denyPolicy]);
     const begin = performance.now();
     let timer: NodeJS.Timeout | undefined;
