@@ -17,7 +17,10 @@ class Endpoint final : public ConnectionEvents {
   struct Flow final : DataSource {
     Pull pull(const iovec* parts, int count) override {
       ++pulls;
-      if (failCode != 0) return {PullState::failed, 0, failCode};
+      if (failCode != 0) {
+        stream = nullptr;  // closed without an event
+        return {PullState::failed, 0, failCode};
+      }
       size_t moved = 0;
       for (int i = 0; i < count && sent + moved < out.size(); ++i) {
         const size_t bytes = std::min(parts[i].iov_len, out.size() - sent - moved);
@@ -45,6 +48,7 @@ class Endpoint final : public ConnectionEvents {
     std::vector<std::vector<std::pair<std::string, std::string>>> heads;
     std::string in;
     bool inEnd = false;
+    bool answered = false;  // by us, the server
     size_t keptBytes = 0;  // received and not given back
     int closes = 0;
     StreamClose close;
@@ -118,6 +122,7 @@ class Endpoint final : public ConnectionEvents {
   void answer(Flow& f, const char* status, bool end) {
     HeaderList fields;
     fields.add(":status", status);
+    f.answered = status[0] != '1';
     if (!end) connection.setSource(*f.stream, &f);
     Stream& stream = *f.stream;
     if (end) f.stream = nullptr;
