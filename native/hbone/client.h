@@ -11,22 +11,19 @@
 #include "h2/connection.h"
 #include "hbone/deadlines.h"
 #include "hbone/tunnel.h"
-#include "io/event_loop.h"
-#include "io/socket.h"
-
-namespace onehop::tls {
-class Credentials;
-}
+#include "transport/credentials.h"
+#include "transport/dialer.h"
+#include "transport/loop.h"
 
 namespace onehop::hbone {
 
 // How to make a connection. Copied where it is kept.
 struct DialParams {
   SocketAddress address;
-  io::BindChoice bind;
-  io::NetContext context;
-  io::SocketOptions socket;
-  std::shared_ptr<const tls::Credentials> credentials;
+  transport::BindChoice bind;
+  transport::NetContext context;
+  transport::SocketOptions socket;
+  std::shared_ptr<const transport::Credentials> credentials;
   std::vector<std::string> expectedPeers;  // SPIFFE ids; one must match exactly. Never empty
   HboneDeadlines deadlines;
 };

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "tls/session.h"
 
 namespace onehop::hbone {
 namespace {
@@ -26,7 +25,7 @@ int statusOf(const h2::HeaderList& fields) {
 
 }  // namespace
 
-ClientConnection::ClientConnection(io::EventLoop& loop, const DialParams& params,
+ClientConnection::ClientConnection(transport::EventLoop& loop, const DialParams& params,
                                    uint32_t streamsMax, ClientEvents& events,
                                    h2::WindowLedger* ledger)
     : ConnectionCarrier(loop, h2::Role::client, clientLimits(streamsMax), params.deadlines, ledger),
@@ -51,15 +50,16 @@ void ClientConnection::dispose(CloseReason reason) {
 }
 
 void ClientConnection::start(const DialParams& params) {
-  io::DialEvents& events = *this;
-  dial_ = std::make_unique<io::Dial>(loop_, events);
+  transport::DialEvents& events = *this;
+  dial_ = std::make_unique<transport::Dial>(loop_, events);
   dial_->start(params.address, params.bind, params.context, params.socket, deadlines_.dial);
 }
 
-void ClientConnection::onDialled(std::unique_ptr<io::TcpStream> stream) {
+void ClientConnection::onDialled(std::unique_ptr<transport::TcpStream> stream) {
   dial_.reset();
-  auto session = tls::Session::client(std::move(credentials_), std::move(expectedPeers_));
-  startTls(std::move(stream), std::move(session), deadlines_.handshake);
+  startTls(transport::TlsStream::client(std::move(stream), std::move(credentials_),
+                                        std::move(expectedPeers_), tlsEvents()),
+           deadlines_.handshake);
 }
 
 void ClientConnection::onDialFailed(const Error& error) {

@@ -7,7 +7,6 @@
 #include "base/intrusive_list.h"
 #include "hbone/client.h"
 #include "hbone/connection_carrier.h"
-#include "io/dial.h"
 
 namespace onehop::hbone {
 
@@ -48,9 +47,9 @@ class ClientEvents {
 };
 
 // One outbound connection: dial, TLS, HTTP/2, and the CONNECTs given to it.
-class ClientConnection final : public ConnectionCarrier, private io::DialEvents {
+class ClientConnection final : public ConnectionCarrier, private transport::DialEvents {
  public:
-  ClientConnection(io::EventLoop& loop, const DialParams& params, uint32_t streamsMax,
+  ClientConnection(transport::EventLoop& loop, const DialParams& params, uint32_t streamsMax,
                    ClientEvents& events, h2::WindowLedger* ledger);
   ~ClientConnection() override;
 
@@ -76,7 +75,7 @@ class ClientConnection final : public ConnectionCarrier, private io::DialEvents 
   void* entry = nullptr;  // the pool's
 
  private:
-  void onDialled(std::unique_ptr<io::TcpStream> stream) override;
+  void onDialled(std::unique_ptr<transport::TcpStream> stream) override;
   void onDialFailed(const Error& error) override;
   void onReady() override;
   void onFields(h2::Stream& stream, const h2::HeaderList& fields, bool end) override;
@@ -91,9 +90,9 @@ class ClientConnection final : public ConnectionCarrier, private io::DialEvents 
   void giveBack(Opening& opening, const Error& error, bool again);
 
   ClientEvents& events_;
-  std::shared_ptr<const tls::Credentials> credentials_;
+  std::shared_ptr<const transport::Credentials> credentials_;
   std::vector<std::string> expectedPeers_;  // until the handshake begins
-  std::unique_ptr<io::Dial> dial_;
+  std::unique_ptr<transport::Dial> dial_;
   IntrusiveList<Opening> given_;
   IntrusiveList<Opening> sent_;  // in the order of their deadlines
   const uint32_t streamsMax_;

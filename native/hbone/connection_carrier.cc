@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 #include "base/record_size.h"
-#include "tls/session.h"
 
 namespace onehop::hbone {
 namespace {
@@ -23,7 +22,7 @@ Nanos earlier(Nanos a, Nanos b) {
 
 }  // namespace
 
-ConnectionCarrier::ConnectionCarrier(io::EventLoop& loop, h2::Role role, const h2::Limits& limits,
+ConnectionCarrier::ConnectionCarrier(transport::EventLoop& loop, h2::Role role, const h2::Limits& limits,
                                      const HboneDeadlines& deadlines, h2::WindowLedger* ledger)
     : loop_(loop),
       deadlines_(deadlines),
@@ -40,11 +39,9 @@ const std::string& ConnectionCarrier::peerIdentity() const {
   return tls_ ? tls_->peerIdentity() : none;
 }
 
-void ConnectionCarrier::startTls(std::unique_ptr<io::TcpStream> socket,
-                                 std::unique_ptr<tls::Session> session, Nanos deadline) {
+void ConnectionCarrier::startTls(std::unique_ptr<transport::TlsStream> stream, Nanos deadline) {
   CHECK(phase_ == Phase::starting && !tls_);
-  transport::TlsEvents& events = *this;
-  tls_ = std::make_unique<transport::TlsStream>(std::move(socket), std::move(session), events);
+  tls_ = std::move(stream);
   tls_->start(deadline);
 }
 

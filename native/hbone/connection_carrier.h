@@ -18,12 +18,12 @@ namespace onehop::hbone {
 // The life of it: startTls -> onReady -> onLost -> onGone, and then its owner retires it. onLost and
 // onGone come exactly once, from the event loop, unless dispose() ended it before.
 class ConnectionCarrier : public TunnelCarrier,
-                          public io::Retirable,
+                          public transport::Retirable,
                           private h2::ConnectionEvents,
                           private h2::Output,
                           private transport::TlsEvents,
-                          private io::PassHook,
-                          private io::Timer {
+                          private transport::PassHook,
+                          private transport::Timer {
  public:
   size_t streams() const { return h2_.streamsActive(); }
   const std::string& peerIdentity() const;
@@ -41,12 +41,12 @@ class ConnectionCarrier : public TunnelCarrier,
   void tunnelGone(h2::Stream& stream) override { resetTunnel(stream, h2::ErrorCode::cancel); }
 
  protected:
-  ConnectionCarrier(io::EventLoop& loop, h2::Role role, const h2::Limits& limits,
+  ConnectionCarrier(transport::EventLoop& loop, h2::Role role, const h2::Limits& limits,
                     const HboneDeadlines& deadlines, h2::WindowLedger* ledger);
   ~ConnectionCarrier() override;
 
-  void startTls(std::unique_ptr<io::TcpStream> socket, std::unique_ptr<tls::Session> session,
-                Nanos deadline);
+  transport::TlsEvents& tlsEvents() { return *this; }
+  void startTls(std::unique_ptr<transport::TlsStream> stream, Nanos deadline);
   // Runs onTurn and the output side at the end of this pass.
   void schedule() { PassHook::schedule(loop_); }
   // Ends all now, streams with events; neither onLost nor onGone follow.
@@ -79,7 +79,7 @@ class ConnectionCarrier : public TunnelCarrier,
   // The socket is closed: retire this.
   virtual void onGone() = 0;
 
-  io::EventLoop& loop_;
+  transport::EventLoop& loop_;
   HboneDeadlines deadlines_;
   h2::Limits limits_;
   h2::Connection h2_;

@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 #include "hbone/client_connection.h"
-#include "tls/credentials.h"
 
 namespace onehop::hbone {
 namespace {
@@ -54,8 +53,8 @@ Error failureOf(const Error& error) {
 
 }  // namespace
 
-struct Pool::Impl final : ClientEvents, private io::PassHook, private io::Timer {
-  Impl(io::EventLoop& l, const PoolLimits& lim)
+struct Pool::Impl final : ClientEvents, private transport::PassHook, private transport::Timer {
+  Impl(transport::EventLoop& l, const PoolLimits& lim)
       : loop(l), limits(lim), ledger(lim.windowLedgerBytes) {}
   ~Impl();
 
@@ -89,7 +88,7 @@ struct Pool::Impl final : ClientEvents, private io::PassHook, private io::Timer 
   void sweepSoon(Entry& entry);
   void sweep(Entry& entry);
 
-  io::EventLoop& loop;
+  transport::EventLoop& loop;
   PoolLimits limits;
   h2::WindowLedger ledger;
   std::unordered_map<PoolKey, std::unique_ptr<Entry>, KeyHash> entries;
@@ -358,7 +357,7 @@ Pool::Impl::~Impl() {
   }
 }
 
-Pool::Pool(io::EventLoop& loop, const PoolLimits& limits)
+Pool::Pool(transport::EventLoop& loop, const PoolLimits& limits)
     : impl_(std::make_unique<Impl>(loop, limits)) {}
 
 Pool::~Pool() = default;

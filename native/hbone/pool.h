@@ -58,7 +58,7 @@ class PoolVisitor {
 // the error. A connection at its limit serves again when streams end.
 class Pool {
  public:
-  Pool(io::EventLoop& loop, const PoolLimits& limits);
+  Pool(transport::EventLoop& loop, const PoolLimits& limits);
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool();

@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "hbone/connection_carrier.h"
-#include "tls/session.h"
 
 namespace onehop::hbone {
 namespace {
@@ -29,7 +28,7 @@ struct Asking {
 
 class AcceptedConnection final : public ServerConnection, public ConnectionCarrier {
  public:
-  AcceptedConnection(io::EventLoop& loop, const SocketAddress& peer, const ServerLimits& limits,
+  AcceptedConnection(transport::EventLoop& loop, const SocketAddress& peer, const ServerLimits& limits,
                      ConnectHandler& handler, h2::WindowLedger* ledger)
       : ConnectionCarrier(loop, h2::Role::server, serverLimits(limits), limits.deadlines, ledger),
         handler_(handler),
@@ -39,9 +38,9 @@ class AcceptedConnection final : public ServerConnection, public ConnectionCarri
     CHECK(asking_.size() == 0);
   }
 
-  void begin(std::unique_ptr<io::TcpStream> socket,
-             std::shared_ptr<const tls::Credentials> credentials) {
-    startTls(std::move(socket), tls::Session::server(std::move(credentials)),
+  void begin(std::unique_ptr<transport::TcpStream> socket,
+             std::shared_ptr<const transport::Credentials> credentials) {
+    startTls(transport::TlsStream::server(std::move(socket), std::move(credentials), tlsEvents()),
              deadlines_.handshake);
   }
 
@@ -132,7 +131,7 @@ class AcceptedConnection final : public ServerConnection, public ConnectionCarri
   void onTurn() override {}
   void onLost(const Error& error) override { error_ = error; }
   void onGone() override {
-    loop_.retire(std::unique_ptr<io::Retirable>(this));
+    loop_.retire(std::unique_ptr<transport::Retirable>(this));
     handler_.onServerClosed(*this, established_, error_);
   }
 
@@ -145,10 +144,10 @@ class AcceptedConnection final : public ServerConnection, public ConnectionCarri
 
 }  // namespace
 
-ServerConnection& ServerConnection::start(io::EventLoop& loop,
-                                          std::unique_ptr<io::TcpStream> socket,
+ServerConnection& ServerConnection::start(transport::EventLoop& loop,
+                                          std::unique_ptr<transport::TcpStream> socket,
                                           const SocketAddress& peer,
-                                          std::shared_ptr<const tls::Credentials> credentials,
+                                          std::shared_ptr<const transport::Credentials> credentials,
                                           const ServerLimits& limits, ConnectHandler& handler,
                                           h2::WindowLedger* ledger) {
   auto connection = std::make_unique<AcceptedConnection>(loop, peer, limits, handler, ledger);

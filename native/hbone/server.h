@@ -5,7 +5,6 @@
 
 #include "base/handle_map.h"
 #include "hbone/client.h"
-#include "io/tcp_stream.h"
 
 namespace onehop::hbone {
 
@@ -46,9 +45,9 @@ struct ServerLimits {
 // One accepted connection. Owns itself from start() until onServerClosed.
 class ServerConnection {
  public:
-  static ServerConnection& start(io::EventLoop& loop, std::unique_ptr<io::TcpStream> socket,
+  static ServerConnection& start(transport::EventLoop& loop, std::unique_ptr<transport::TcpStream> socket,
                                  const SocketAddress& peer,
-                                 std::shared_ptr<const tls::Credentials> credentials,
+                                 std::shared_ptr<const transport::Credentials> credentials,
                                  const ServerLimits& limits, ConnectHandler& handler,
                                  h2::WindowLedger* ledger);
 

@@ -19,6 +19,21 @@ constexpr size_t kOutputLeast = 64;  // see tls::Session::takeOutput
 using io::IoResult;
 using io::IoState;
 
+std::unique_ptr<TlsStream> TlsStream::server(std::unique_ptr<io::TcpStream> socket,
+                                             std::shared_ptr<const tls::Credentials> credentials,
+                                             TlsEvents& events) {
+  return std::make_unique<TlsStream>(std::move(socket),
+                                     tls::Session::server(std::move(credentials)), events);
+}
+
+std::unique_ptr<TlsStream> TlsStream::client(std::unique_ptr<io::TcpStream> socket,
+                                             std::shared_ptr<const tls::Credentials> credentials,
+                                             std::vector<std::string> expectedPeers,
+                                             TlsEvents& events) {
+  auto session = tls::Session::client(std::move(credentials), std::move(expectedPeers));
+  return std::make_unique<TlsStream>(std::move(socket), std::move(session), events);
+}
+
 TlsStream::TlsStream(std::unique_ptr<io::TcpStream> socket, std::unique_ptr<tls::Session> session,
                      TlsEvents& events)
     : socket_(std::move(socket)), session_(std::move(session)), events_(events) {

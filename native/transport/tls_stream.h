@@ -10,10 +10,10 @@
 #include "base/clock.h"
 #include "base/record_size.h"
 #include "base/result.h"
-#include "io/event_loop.h"
 #include "io/stream.h"
-#include "io/tcp_stream.h"
 #include "tls/session.h"
+#include "transport/credentials.h"
+#include "transport/loop.h"
 
 namespace onehop::transport {
 
@@ -52,6 +52,14 @@ class TlsStream final : public io::Retirable,
  public:
   static constexpr Nanos kLinger = kSecond;
 
+  static std::unique_ptr<TlsStream> server(std::unique_ptr<io::TcpStream> socket,
+                                           std::shared_ptr<const tls::Credentials> credentials,
+                                           TlsEvents& events);
+  // The peer must present exactly one of `expectedPeers`.
+  static std::unique_ptr<TlsStream> client(std::unique_ptr<io::TcpStream> socket,
+                                           std::shared_ptr<const tls::Credentials> credentials,
+                                           std::vector<std::string> expectedPeers,
+                                           TlsEvents& events);
   TlsStream(std::unique_ptr<io::TcpStream> socket, std::unique_ptr<tls::Session> session,
             TlsEvents& events);
   ~TlsStream() override;

@@ -1,0 +1,9 @@
+#pragma once
+
+#include "tls/credentials.h"
+
+namespace onehop::transport {
+
+using tls::Credentials;
+
+}  // namespace onehop::transport
