@@ -52,8 +52,14 @@ export async function checkMeshFile(
       severity: 'error', file: path, line: 0, column: 0, path: '', value: '', message: why,
     }] };
   }
-  return options.pool !== undefined && text.length > (options.inlineBytesMax ?? 65_536)
-    ? options.pool.run(parseTask, { text, file: path }) : parseMesh(text, path);
+  if (options.pool !== undefined && text.length > (options.inlineBytesMax ?? 65_536)) {
+    try {
+      return await options.pool.run(parseTask, { text, file: path });
+    } catch {
+      // The pool is full, closed or out of memory; a slow answer is better than none.
+    }
+  }
+  return parseMesh(text, path);
 }
 
 /**

@@ -14,9 +14,16 @@ export function factsOf(key: FlowKey): (readonly [string, string])[] {
 }
 
 export function explanation(
-  key: FlowKey, text: string, more: Partial<Explanation> = {},
+  key: FlowKey, text: string, more: Partial<Pick<Explanation, 'policy' | 'dryRun'>> = {},
 ): Explanation {
-  return { text, policy: '', facts: factsOf(key), dryRun: [], ...more };
+  const { policy = '', dryRun = [] } = more;
+  // One is kept per cached flow key, and its facts are hardly ever looked at.
+  return {
+    text, policy, dryRun,
+    get facts() {
+      return factsOf(key);
+    },
+  };
 }
 
 const statusOf: Record<DenyReason, Denied['status']> = {
@@ -31,7 +38,7 @@ const statusOf: Record<DenyReason, Denied['status']> = {
 /** Without a mesh-wide answer live flows end, unless only new ones have nowhere to go. */
 export function denied(
   key: FlowKey, reason: DenyReason, parties: FlowParties, text: string,
-  more: Partial<Explanation> = {},
+  more: Partial<Pick<Explanation, 'policy' | 'dryRun'>> = {},
 ): Denied {
   return {
     allow: false,

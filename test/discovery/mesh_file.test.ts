@@ -187,4 +187,11 @@ describe('checking a file', () => {
     const { mesh } = await checkMeshFile(path, { pool, inlineBytesMax: 0 });
     expect(mesh?.workloads.size).toBe(2);
   });
+
+  it('needs no worker thread', async () => {
+    const pool = new WorkerPool();
+    await pool.close();
+    await writeFile(path, meshOf('a'));
+    expect((await checkMeshFile(path, { pool, inlineBytesMax: 0 })).mesh?.workloads.size).toBe(1);
+  });
 });
