@@ -1,0 +1,75 @@
+/** What the runner asks of a system under test, and what it gives it. */
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+export type LayoutName = 'loopback' | 'netns';
+
+/** The client's side (`near`) and the server's (`far`). On loopback both are the same machine. */
+export type Side = 'near' | 'far';
+
+/**
+ * Where the parts of one run live. `loopback`: one network. `netns`: the generator's client and the
+ * first proxy in one network namespace, the second proxy and the server in another.
+ */
+export interface Layout {
+  readonly name: LayoutName;
+  /** Address of the client-side proxy: loopback 127.0.0.x, netns 10.x. */
+  readonly nearHost: string;
+  /** Address of the server-side proxy. */
+  readonly farHost: string;
+  /** Where the load generator's server listens. */
+  readonly serverHost: string;
+  /** Argv prefix that runs a program on that side: [] on loopback, `ip netns exec NAME` in netns. */
+  inside(side: Side): readonly string[];
+  /** A TCP port that was free on that side a moment ago. */
+  freePort(side: Side): Promise<number>;
+}
+
+export interface Peer {
+  readonly name: string;
+  readonly side: Side;
+  readonly pid: number;
+}
+
+export interface RunningSystem {
+  /** Where the generator's client connects. */
+  readonly entry: Endpoint;
+  /** Whose CPU and memory are counted; none for `direct`. */
+  readonly proxies: readonly Peer[];
+  /** Ends every process it started. Idempotent. */
+  stop(): Promise<void>;
+}
+
+export interface SystemContext {
+  readonly layout: Layout;
+  /** The generator's server, already listening. */
+  readonly server: Endpoint;
+  /** Private directory for configurations, certificates and logs. */
+  readonly scratch: string;
+  /** Worker threads per proxy. */
+  readonly shards: number;
+  /** How many policies the mesh has; only our own systems honour it. */
+  readonly policies: number;
+  /**
+   * Starts a process on a side, its output to a log in `scratch`. Resolves once `ready` does to
+   * true (polled); rejects with the tail of the log if the process ends before.
+   */
+  launch(side: Side, name: string, argv: readonly string[],
+    ready: () => Promise<boolean>): Promise<Peer>;
+  readonly signal: AbortSignal;
+}
+
+export interface System {
+  /** As on the command line. */
+  readonly name: string;
+  /** One line: what a byte passes. */
+  readonly path: string;
+  /** `http`: only HTTP workloads. */
+  readonly carries: 'bytes' | 'http';
+  /** The version, or why it is absent. */
+  probe(layout: LayoutName): Promise<{ version: string } | { absent: string }>;
+  start(context: SystemContext): Promise<RunningSystem>;
+}
