@@ -47,6 +47,10 @@ class Client {
       if (i % 64 == 63) pass(0);
     }
     if (plan_.work != Work::connectClose) waitConnected();
+    if (plan_.work == Work::idle) {
+      std::printf("{\"connected\":%zu}\n", connectedCount_);
+      std::fflush(stdout);
+    }
     const int64_t begin = nowNanos();
     const auto warm = begin + static_cast<int64_t>(plan_.warmupSeconds * 1e9);
     const auto end = warm + static_cast<int64_t>(plan_.seconds * 1e9);
@@ -61,6 +65,7 @@ class Client {
         measuring_ = true;
         windowBegin = now;
         cpu = cpuSeconds();
+        for (int pid : plan_.peers) report_.peersCpuSeconds.push_back(cpuSecondsOf(pid));
       }
       startDue(now);
       pass(waitMs(now, measuring_ ? end : warm));
@@ -68,6 +73,11 @@ class Client {
     }
     report_.seconds = static_cast<double>(now - windowBegin) / 1e9;
     report_.cpuSeconds = cpuSeconds() - cpu;
+    for (size_t i = 0; i < report_.peersCpuSeconds.size(); ++i) {
+      const double after = cpuSecondsOf(plan_.peers[i]);
+      double& spent = report_.peersCpuSeconds[i];
+      spent = after < 0 || spent < 0 ? -1 : after - spent;
+    }
     report_.late = backlog_.size();
     report_.p50 = latency_.quantile(0.5);
     report_.p90 = latency_.quantile(0.9);

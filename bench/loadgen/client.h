@@ -16,6 +16,7 @@ struct Plan {
   double warmupSeconds = 0.3;
   double seconds = 1.0;
   double rate = 0;  // operations per second over all flows, open loop; 0 is closed loop
+  std::vector<int> peers;  // process ids whose CPU is read at the edges of the measured window
 };
 
 struct Report {
@@ -27,6 +28,7 @@ struct Report {
   uint64_t late = 0;          // open loop: operations never started because the flows were all busy
   double cpuSeconds = 0;      // this generator, in the window
   uint64_t p50 = 0, p90 = 0, p99 = 0, p999 = 0, max = 0;  // ns; open loop: from the intended start
+  std::vector<double> peersCpuSeconds;  // in the order of Plan::peers; negative: it is gone
   std::string firstError;
 };
 

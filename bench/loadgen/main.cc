@@ -12,6 +12,7 @@ constexpr const char* kUsage =
     "usage: loadgen server IP:PORT\n"
     "       loadgen client WORK IP:PORT[,IP:PORT...] [--flows N] [--message BYTES] [--seconds S]\n"
     "                      [--warmup S] [--rate OPERATIONS_PER_SECOND]\n"
+    "                      [--cpu-of PID[,PID...]]\n"
     "WORK: upload, download, ping-pong, connect-close, idle\n";
 
 [[noreturn]] void usage(const std::string& why) {
@@ -39,16 +40,20 @@ loadgen::Work work(const std::string& name) {
 }
 
 void print(const loadgen::Report& r) {
+  std::string peers;
+  for (double seconds : r.peersCpuSeconds) {
+    peers += (peers.empty() ? "" : ",") + std::to_string(seconds);
+  }
   std::printf(
       "{\"seconds\":%.6f,\"operations\":%llu,\"bytes\":%llu,\"failures\":%llu,\"corrupt\":%llu,"
       "\"late\":%llu,\"cpuSeconds\":%.6f,\"p50Us\":%.3f,\"p90Us\":%.3f,\"p99Us\":%.3f,"
-      "\"p999Us\":%.3f,\"maxUs\":%.3f,\"firstError\":\"%s\"}\n",
+      "\"p999Us\":%.3f,\"maxUs\":%.3f,\"peersCpuSeconds\":[%s],\"firstError\":\"%s\"}\n",
       r.seconds, static_cast<unsigned long long>(r.operations),
       static_cast<unsigned long long>(r.bytes), static_cast<unsigned long long>(r.failures),
       static_cast<unsigned long long>(r.corrupt), static_cast<unsigned long long>(r.late),
       r.cpuSeconds, static_cast<double>(r.p50) / 1e3, static_cast<double>(r.p90) / 1e3,
       static_cast<double>(r.p99) / 1e3, static_cast<double>(r.p999) / 1e3,
-      static_cast<double>(r.max) / 1e3, r.firstError.c_str());
+      static_cast<double>(r.max) / 1e3, peers.c_str(), r.firstError.c_str());
 }
 
 }  // namespace
@@ -78,6 +83,16 @@ int main(int argc, char** argv) {
       plan.warmupSeconds = number(argv[i], value, 0, 60);
     } else if (option == "--rate") {
       plan.rate = number(argv[i], value, 1, 1e7);
+    } else if (option == "--cpu-of") {
+      for (const char* text = value; *text != 0;) {
+        char* end = nullptr;
+        const long pid = std::strtol(text, &end, 10);
+        if (end == text || pid < 1 || (*end != 0 && *end != ',')) {
+          usage("--cpu-of wants process ids, not '" + std::string(value) + "'");
+        }
+        plan.peers.push_back(static_cast<int>(pid));
+        text = *end == ',' ? end + 1 : end;
+      }
     } else {
       usage("'" + option + "' is no option");
     }

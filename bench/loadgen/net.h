@@ -36,6 +36,14 @@ inline double cpuSeconds() {
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
 }
 
+// All CPU time of another process, its ended threads too; -1 when there is no such process.
+inline double cpuSecondsOf(pid_t pid) {
+  clockid_t clock{};
+  timespec t{};
+  if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0) return -1;
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
+}
+
 inline sockaddr_in parseAddress(const std::string& text) {
   const size_t colon = text.rfind(':');
   sockaddr_in address{};
