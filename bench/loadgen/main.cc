@@ -42,7 +42,8 @@ loadgen::Work work(const std::string& name) {
 void print(const loadgen::Report& r) {
   std::string peers;
   for (double seconds : r.peersCpuSeconds) {
-    peers += (peers.empty() ? "" : ",") + std::to_string(seconds);
+    if (!peers.empty()) peers.push_back(',');
+    peers.append(std::to_string(seconds));
   }
   std::printf(
       "{\"seconds\":%.6f,\"operations\":%llu,\"bytes\":%llu,\"failures\":%llu,\"corrupt\":%llu,"
@@ -88,7 +89,7 @@ int main(int argc, char** argv) {
         char* end = nullptr;
         const long pid = std::strtol(text, &end, 10);
         if (end == text || pid < 1 || (*end != 0 && *end != ',')) {
-          usage("--cpu-of wants process ids, not '" + std::string(value) + "'");
+          usage(std::string("--cpu-of wants process ids, not '") + value + "'");
         }
         plan.peers.push_back(static_cast<int>(pid));
         text = *end == ',' ? end + 1 : end;
