@@ -1,4 +1,5 @@
 import { listenOption } from './address_option.js';
+import { forwardOption } from './forward_option.js';
 import {
   booleanOption, bytesOption, choiceOption, durationOption, integerOption, textOption,
 } from './option.js';
@@ -66,6 +67,11 @@ export const nodeOptions = {
   }),
   socks5: booleanOption({
     default: true, env: 'UNSTABLE_ENABLE_SOCKS5', doc: 'Listen for SOCKS5 on port 15080',
+  }),
+  forward: forwardOption({
+    default: '', env: 'ONEHOP_FORWARD',
+    doc: 'What connects to LISTEN, an address of a workload served here, goes to DESTINATION as if '
+      + 'the workload had opened it; only the workload itself and loopback may',
   }),
   flowsMax: integerOption({
     default: 65_536, env: 'ONEHOP_FLOWS_MAX', least: 1, most: 4_194_304,

@@ -2,7 +2,7 @@
 
 import type { ResourceKey, Service, Workload } from './resources.js';
 
-export type FlowKind = 'capture' | 'socks5' | 'plaintext' | 'hbone';
+export type FlowKind = 'capture' | 'socks5' | 'forward' | 'plaintext' | 'hbone';
 
 /**
  * All that a decision may depend on beside the mesh itself. Equal keys get equal decisions within

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Readiness } from '../admin/readiness.js';
 import { AdminServer, type Mount } from '../admin/server.js';
 import { messageOf } from '../base/error.js';
+import { parseForwards, type Forward } from '../config/forward_option.js';
 import { nodeOptions, nodeOptionsRequired, type NodeConfig } from '../config/node_options.js';
 import { ConfigError, flagOf, readConfig } from '../config/read.js';
 import { formatDiagnostic, type Diagnostic } from '../discovery/diagnostic.js';
@@ -15,7 +16,7 @@ import { Engine } from '../engine/engine.js';
 import type { CertificateSource } from '../identity/certificate.js';
 import { LocalCa } from '../identity/local_ca.js';
 import { IdentityManager, type IdentityStatus } from '../identity/manager.js';
-import { isLoopback } from '../model/address.js';
+import { formatAddress, isLoopback } from '../model/address.js';
 import type { Decision, FlowKey } from '../model/decision.js';
 import type { Delta, Workload } from '../model/resources.js';
 import { decide } from '../routing/decide.js';
@@ -100,6 +101,7 @@ export class NodeProxy implements AsyncDisposable {
   readonly #metrics: Metrics;
   readonly #mesh: NodeMesh;
   readonly #routing: RoutingOptions;
+  readonly #forwards: readonly Forward[];
   #identities: IdentityManager | undefined;
   #file: MeshFile | undefined;
   #meshError = '';
@@ -118,8 +120,10 @@ export class NodeProxy implements AsyncDisposable {
       ...(options.logTo === undefined ? {} : { to: options.logTo }),
       color: options.logColor ?? false,
     });
+    this.#forwards = parseForwards(config.forward) ?? [];
     this.#routing = {
       ...defaultRoutingOptions, clusterDomain: config.clusterDomain, hbonePort: config.peerPort,
+      ownAddresses: new Set(this.#forwards.map(({ ip, port }) => formatAddress(ip, port))),
     };
     this.#engine = startEngine(config, {
       decide: (upcall) => this.#table.ask(upcall),
@@ -348,14 +352,15 @@ export class NodeProxy implements AsyncDisposable {
     return {
       engine: this.#engine, identities: this.#identities, log: this.#log, mark, socks5,
       transparent: originalSource === 'true' || (originalSource === 'auto' && netns !== ''),
-      places: this.#places,
+      places: this.#places, forwards: this.#forwards,
     };
   }
 
   #keyOf(upcall: Upcall): FlowKey | undefined {
     const place = this.#places.get(upcall.listener);
     if (place === undefined) return undefined;
-    const { sourceIp, destination, local, authority, peerIdentity } = upcall;
+    const { sourceIp, local, authority, peerIdentity } = upcall;
+    const destination = place.kind === 'forward' ? place.destination : upcall.destination;
     return {
       kind: place.kind, workload: place.workload, sourceIp, destination, local, authority,
       peerIdentity, forwardedHost: upcall.forwardedHost, forwardedNetwork: upcall.forwardedNetwork,
@@ -371,8 +376,8 @@ export class NodeProxy implements AsyncDisposable {
 
   #decide(key: FlowKey): Decision {
     const source = this.#state.workload(key.workload);
-    if (key.kind === 'socks5' && source !== undefined && source.netns === ''
-      && !isLoopback(key.sourceIp) && !source.ips.includes(key.sourceIp)) {
+    if (source !== undefined && speaksFor(source, key) && !isLoopback(key.sourceIp)
+      && !source.ips.includes(key.sourceIp)) {
       return foreignCaller(key, source);
     }
     return decide(this.#state, key, this.#routing);
@@ -425,15 +430,20 @@ export class NodeProxy implements AsyncDisposable {
   }
 }
 
-/** Whoever may use a workload's SOCKS5 port speaks in its name. */
+/** Whoever may use such a port speaks in the workload's name; in its namespace SOCKS5 is on loopback. */
+function speaksFor(source: Workload, { kind }: FlowKey): boolean {
+  return kind === 'forward' || (kind === 'socks5' && source.netns === '');
+}
+
 function foreignCaller(key: FlowKey, source: Workload): Decision {
+  const port = key.kind === 'forward' ? `port ${key.local}` : 'SOCKS5 port';
   return {
     allow: false, reason: 'denied', status: 0, live: 'close',
     parties: {
       reporter: 'source', source, sourcePrincipal: '', destinationPrincipal: '', security: 'unknown',
     },
     explanation: {
-      text: `only ${source.uid} itself may use its SOCKS5 port, and ${key.sourceIp} is none of its `
+      text: `only ${source.uid} itself may use its ${port}, and ${key.sourceIp} is none of its `
         + 'addresses', policy: '', facts: [['source ip', key.sourceIp]], dryRun: [],
     },
   };

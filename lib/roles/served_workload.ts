@@ -1,6 +1,7 @@
 import { getSystemErrorName } from 'node:util';
 
 import { messageOf } from '../base/error.js';
+import type { Forward } from '../config/forward_option.js';
 import type { Handle, ListenerKind } from '../engine/contract.js';
 import type { Engine } from '../engine/engine.js';
 import { EngineError } from '../engine/error.js';
@@ -20,6 +21,8 @@ export interface ListenerPlace {
   readonly netns: string;
   readonly transparent: boolean;
   readonly address: string;
+  /** `forward`: where its flows go; else ''. */
+  readonly destination: string;
 }
 
 export interface ServedWorkloadOptions {
@@ -28,6 +31,8 @@ export interface ServedWorkloadOptions {
   log: Log;
   mark: number;
   socks5: boolean;
+  /** Those of other workloads are passed over. */
+  forwards: readonly Forward[];
   /** Ask for IP_TRANSPARENT. */
   transparent: boolean;
   /** Filled and emptied as listeners open and close. */
@@ -39,6 +44,7 @@ export type ServedState = 'pending' | 'up' | 'failed' | 'stopped';
 interface Wanted {
   readonly kind: FlowKind;
   readonly address: string;
+  readonly destination: string;
   handle: Handle;
 }
 
@@ -85,7 +91,7 @@ export class ServedWorkload {
     this.#workload = workload;
     this.#options = options;
     this.#identity = identityOf(workload);
-    this.#wanted = wantedOf(workload, options.socks5);
+    this.#wanted = wantedOf(workload, options);
   }
 
   get workload(): Workload {
@@ -165,7 +171,7 @@ export class ServedWorkload {
       one.handle = listening.handle;
       places.set(listening.handle, {
         workload: uid, kind: one.kind, netns, transparent: listening.transparent,
-        address: listening.address,
+        address: listening.address, destination: one.destination,
       });
       return [];
     } catch (error) {
@@ -199,10 +205,11 @@ export class ServedWorkload {
   }
 }
 
-function wantedOf(workload: Workload, socks5: boolean): Wanted[] {
+function wantedOf(workload: Workload,
+  { socks5, forwards }: Pick<ServedWorkloadOptions, 'socks5' | 'forwards'>): Wanted[] {
   const { netns, ips } = workload;
-  const one = (kind: FlowKind, ip: string): Wanted =>
-    ({ kind, address: formatAddress(ip, nodePorts[kind]), handle: 0 });
+  const one = (kind: keyof typeof nodePorts, ip: string): Wanted =>
+    ({ kind, address: formatAddress(ip, nodePorts[kind]), destination: '', handle: 0 });
   // What redirection sends to a port may carry any address of the namespace, so all are listened on;
   // SOCKS5 carries the workload's identity for whoever asks, so only its own namespace may.
   const families = [...new Set(ips.map(isIpv6))];
@@ -211,5 +218,7 @@ function wantedOf(workload: Workload, socks5: boolean): Wanted[] {
   return [
     ...places.flatMap((ip) => [one('hbone', ip), one('capture', ip), one('plaintext', ip)]),
     ...(socks5 ? local.map((ip) => one('socks5', ip)) : []),
+    ...forwards.filter(({ ip }) => ips.includes(ip)).map(({ ip, port, destination }): Wanted =>
+      ({ kind: 'forward', address: formatAddress(ip, port), destination, handle: 0 })),
   ];
 }

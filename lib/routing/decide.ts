@@ -14,7 +14,8 @@ export function decide(
   switch (key.kind) {
     case 'hbone': return decideHbone(state, key, options);
     case 'plaintext': return decidePlaintext(state, key, options);
-    case 'capture': case 'socks5': return decideOutbound(state, key, options);
+    case 'capture': case 'socks5': case 'forward':
+      return decideOutbound(state, key, options);
   }
 }
 

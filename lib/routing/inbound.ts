@@ -101,7 +101,7 @@ function hopOfName(asked: Asked, { host, port }: HostPort, arrived: string): Hop
 function admit(asked: Asked, ip: string, port: number): Decision {
   const { state, key, options, local } = asked;
   const parties = inboundParties(asked, port);
-  if (options.ownPorts.has(port)) {
+  if (options.ownPorts.has(port) || options.ownAddresses.has(formatAddress(ip, port))) {
     return denied(key, 'recursion', parties, `port ${port} is one of the node proxy's own`);
   }
   const result = authorize(state.policiesFor(local), {

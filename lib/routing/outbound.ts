@@ -35,7 +35,8 @@ export function decideOutbound(state: MeshView, key: FlowKey, options: RoutingOp
   if (ip === '0.0.0.0' || ip === '::') {
     return denied(key, 'bad-request', parties, `${ip} is no destination`);
   }
-  if (options.ownPorts.has(port) && (isLoopback(ip) || source.ips.includes(ip))) {
+  if (options.ownAddresses.has(formatAddress(ip, port))
+    || (options.ownPorts.has(port) && (isLoopback(ip) || source.ips.includes(ip)))) {
     return denied(key, 'recursion', parties,
       `${formatAddress(ip, port)} is one of the node proxy's own ports`);
   }
