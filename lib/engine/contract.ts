@@ -93,6 +93,11 @@ export interface EngineOptions {
   congestion: string;
   /** Longest busy poll before sleeping, microseconds; 0 turns adaptive spinning off. */
   spinUs: number;
+  /**
+   * A plain flow that moved this many bytes in one direction without a pause goes on by splice(2),
+   * past this process's memory; 0 never does.
+   */
+  spliceAfterBytes: number;
 }
 
 export interface CredentialSpec {

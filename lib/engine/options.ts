@@ -20,6 +20,7 @@ export const engineDefaults: EngineOptions = {
   windowBudgetBytes: 256 * 2 ** 20,
   congestion: '',
   spinUs: 0,
+  spliceAfterBytes: 2 ** 20,
 };
 
 const dayMs = 86_400_000;
@@ -41,8 +42,9 @@ export const engineBounds: Record<NumberOption, readonly [number, number]> = {
   prefaceTimeoutMs: [1, dayMs],
   connectTimeoutMs: [1, dayMs],
   livenessMs: [1, dayMs],
-  windowBudgetBytes: [2 ** 20, 2 ** 46],
-  spinUs: [0, 1_000_000],
+  windowBudgetBytes: [2 ** 20, 2 ** 40],
+  spinUs: [0, 1000],
+  spliceAfterBytes: [0, 2 ** 30],
 };
 
 /** Defaults filled in and bounds checked; throws `ERR_ONEHOP_ARGUMENT`. */

@@ -146,6 +146,7 @@ engine::EngineOptions readOptions(Reader& reader, Napi::Value value) {
   options.windowBudgetBytes = reader.handle(from, "windowBudgetBytes");
   options.congestion = reader.text(from, "congestion");
   options.spinUs = reader.u32(from, "spinUs");
+  options.spliceAfterBytes = reader.u32(from, "spliceAfterBytes");
   return options;
 }
 

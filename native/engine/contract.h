@@ -101,6 +101,7 @@ struct EngineOptions {
   uint64_t windowBudgetBytes = 256ull << 20;
   std::string congestion;
   uint32_t spinUs = 0;
+  uint32_t spliceAfterBytes = 1 << 20;
 };
 
 struct CredentialSpec {

@@ -43,6 +43,7 @@ hbone::PoolLimits poolLimits(const EngineOptions& options) {
 io::LoopOptions loopOptions(const EngineOptions& options) {
   io::LoopOptions loop;
   loop.spinUs = options.spinUs;
+  loop.spliceAfterBytes = options.spliceAfterBytes;
   return loop;
 }
 

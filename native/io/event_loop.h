@@ -75,6 +75,8 @@ class WakeObserver {
 struct LoopOptions {
   int eventsPerPass = 16;  // 1..256: bounds the batch so that the other end does not idle meanwhile
   int64_t spinUs = 0;      // longest busy poll before sleeping; 0 never spins
+  // A direction between two sockets that moved this much without a pause turns to splice; 0 never does.
+  uint32_t spliceAfterBytes = 1024 * 1024;
 };
 
 struct LoopStats {
@@ -115,6 +117,7 @@ class EventLoop {
   BufferPool& sendPool() { return sendPool_; }
   // Valid until the next call into the loop or any stream: for reads that are written on at once.
   uint8_t* scratch();
+  const LoopOptions& options() const { return options_; }
   const LoopStats& stats() const { return stats_; }
 
  private:

@@ -158,8 +158,9 @@ Relay::Step Relay::step(bool up, size_t* moved) {
     way.busy->rest.assign(rest + written.bytes, rest + read.bytes);
     return Step::stop;  // onWritable goes on
   }
-  way.streak += static_cast<uint32_t>(std::min<size_t>(written.bytes, kSpliceAfterBytes));
-  if (way.streak >= kSpliceAfterBytes && from(up).rawFd() >= 0 && to(up).rawFd() >= 0) {
+  const uint32_t spliceAfter = loop_.options().spliceAfterBytes;
+  way.streak += static_cast<uint32_t>(std::min<size_t>(written.bytes, spliceAfter));
+  if (spliceAfter > 0 && way.streak >= spliceAfter && from(up).rawFd() >= 0 && to(up).rawFd() >= 0) {
     way.streak = 0;
     if (!way.busy) way.busy = std::make_unique<Busy>();
     way.busy->pipe.open();

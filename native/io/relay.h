@@ -35,8 +35,6 @@ class Relay final : private DriverEvents, private PassHook {
   // One direction may move this much before others get a turn.
   static constexpr size_t kBytesPerTurn = 256 * 1024;
   static constexpr size_t kStuckReadBytes = 64 * 1024;
-  // Moved in one direction without a pause before it turns to splice.
-  static constexpr uint32_t kSpliceAfterBytes = 1024 * 1024;
 
   Relay(EventLoop& loop, std::unique_ptr<ByteStream> a, std::unique_ptr<ByteStream> b,
         RelayEvents& events);
