@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every test: TypeScript compile, native unit tests and fuzz replay under ASan and UBSan, the
-# threaded rooms under TSan, vitest.
+# threaded rooms under TSan, vitest: unit tests side by side, then the end-to-end tests alone.
 # Ends with one line: N passed, N failed, N skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."

@@ -44,6 +44,22 @@ export function metric(text: string, name: string, labels: Record<string, string
   return sum;
 }
 
+export interface CertificateFiles {
+  cert: string;
+  key: string;
+  root: string;
+}
+
+async function succeed(...args: readonly string[]): Promise<void> {
+  const { code, stdout, stderr } = await onehop(args);
+  if (code !== 0) throw new Error(`onehop ${args.join(' ')}: ${stdout}${stderr}`);
+}
+
+async function issueFrom(caDir: string, id: string, prefix: string): Promise<CertificateFiles> {
+  await succeed('ca', 'issue', '--dir', caDir, '--id', id, '--out', prefix);
+  return { cert: `${prefix}.pem`, key: `${prefix}-key.pem`, root: join(caDir, 'root.pem') };
+}
+
 /** One `onehop node` process. */
 export class TestNode {
   daemon: Daemon;
@@ -164,16 +180,27 @@ export class TestMesh {
     const mesh = new TestMesh(prefix, await mkdtemp(join(tmpdir(), 'onehop-e2e-')));
     edit(mesh.file);
     await mesh.write();
-    const made = await onehop(['ca', 'init', '--dir', mesh.caDir]);
-    if (made.code !== 0) throw new Error(`ca init: ${made.stdout}${made.stderr}`);
+    await succeed('ca', 'init', '--dir', mesh.caDir);
     return mesh;
   }
 
-  async issue(id: string, name: string): Promise<{ cert: string; key: string; root: string }> {
-    const prefix = join(this.dir, name);
-    const made = await onehop(['ca', 'issue', '--dir', this.caDir, '--id', id, '--out', prefix]);
-    if (made.code !== 0) throw new Error(`ca issue: ${made.stdout}${made.stderr}`);
-    return { cert: `${prefix}.pem`, key: `${prefix}-key.pem`, root: join(this.caDir, 'root.pem') };
+  issue(id: string, name: string): Promise<CertificateFiles> {
+    return issueFrom(this.caDir, id, join(this.dir, name));
+  }
+
+  /** A certificate for the client workload's account in `trustDomain`, from another authority. */
+  async issueByAnotherCa(
+    name: string,
+    trustDomain: string,
+    root: 'same root' | 'new root',
+  ): Promise<CertificateFiles> {
+    const dir = join(this.dir, `ca-${name}`);
+    const key = join(this.caDir, 'ca-key.pem');
+    const adopt = ['--root-cert', join(this.caDir, 'ca.pem'), '--root-key', key];
+    await succeed('ca', 'init', '--dir', dir, '--trust-domain', trustDomain,
+      ...(root === 'same root' ? adopt : []));
+    const id = `spiffe://${trustDomain}/ns/demo/sa/client`;
+    return issueFrom(dir, id, join(this.dir, name));
   }
 
   nodeArgs(name: string, host: string, more: readonly string[] = []): string[] {

@@ -35,7 +35,7 @@ async function readExactly(socket: net.Socket, bytes: number): Promise<Buffer> {
 
 /** Connects to `host:port` through a SOCKS5 proxy; half-open like any plain socket of these tests. */
 export async function connectSocks(
-  proxy: { host: string; port: number },
+  proxy: { host: string; port: number; localAddress?: string },
   host: string,
   port: number,
 ): Promise<net.Socket> {
