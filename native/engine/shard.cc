@@ -32,11 +32,12 @@ hbone::HboneDeadlines deadlinesOf(const EngineOptions& options) {
   return deadlines;
 }
 
-hbone::PoolLimits poolLimits(const EngineOptions& options) {
+hbone::PoolLimits poolLimits(const EngineOptions& options, transport::TlsCounters& counters) {
   hbone::PoolLimits limits;
   limits.streamsMax = options.poolStreamsMax;
   limits.negative = options.poolNegativeMs * kMillisecond;
   limits.windowLedgerBytes = options.windowBudgetBytes;
+  limits.tlsCounters = &counters;
   return limits;
 }
 
@@ -62,7 +63,7 @@ Shard::Shard(uint32_t index, const EngineOptions& options, ShardCounters counter
       ledger_(options.windowBudgetBytes),
       cache_(options.flowCacheMax, *this),
       upcalls_(index, loop_, outlet_, options.upcallTimeoutMs * kMillisecond, *this),
-      pool_(loop_, poolLimits(options)) {}
+      pool_(loop_, poolLimits(options, tlsCounters_)) {}
 
 Status Shard::start() {
   Status made = loop_.init();
@@ -106,8 +107,18 @@ void Shard::publishGauges() {
   counters_.set(EngineCell::tunnelsReused, pool.reused);
   counters_.set(EngineCell::tunnelDialFailures, pool.dialFailures);
   counters_.set(EngineCell::tunnelsActive, pool.active);
+  counters_.set(EngineCell::handshakesOk, tlsCounters_.handshakesOk);
+  counters_.set(EngineCell::handshakesFailed, tlsCounters_.handshakesFailed);
+  counters_.set(EngineCell::handshakesActive, tlsCounters_.handshakesActive);
+  counters_.set(EngineCell::recordsOpened, tlsCounters_.recordsOpened);
+  counters_.set(EngineCell::recordsSealed, tlsCounters_.recordsSealed);
+  counters_.set(EngineCell::bytesOpened, tlsCounters_.bytesOpened);
+  counters_.set(EngineCell::bytesSealed, tlsCounters_.bytesSealed);
+  counters_.set(EngineCell::keyUpdates, tlsCounters_.keyUpdates);
   counters_.set(EngineCell::loopPasses, loop_.stats().passes);
   counters_.set(EngineCell::loopWakeups, loop_.stats().sleeps);
+  counters_.set(EngineCell::socketsOpen, loop_.stats().watched);
+  counters_.set(EngineCell::spliceBytes, loop_.stats().splicedBytes);
   counters_.set(EngineCell::buffersLent,
                 loop_.receivePool().lentBytes() + loop_.sendPool().lentBytes());
 }

@@ -21,6 +21,7 @@
 #include "hbone/pool.h"
 #include "io/event_loop.h"
 #include "tls/credentials.h"
+#include "transport/tls_counters.h"
 
 namespace onehop::engine {
 
@@ -86,6 +87,7 @@ class Shard final : private CacheObserver,
   h2::WindowLedger& ledger() { return ledger_; }
   const EngineOptions& options() const { return options_; }
   const hbone::HboneDeadlines& deadlines() const { return deadlines_; }
+  transport::TlsCounters& tlsCounters() { return tlsCounters_; }
   uint32_t index() const { return index_; }
   // Sockets that carry tunnels, and sockets of applications.
   io::SocketOptions tunnelSocket() const;
@@ -108,6 +110,7 @@ class Shard final : private CacheObserver,
   const EngineOptions options_;
   const hbone::HboneDeadlines deadlines_;
   ShardCounters counters_;
+  transport::TlsCounters tlsCounters_;
   Outlet::Untaken& untaken_;
   io::EventLoop loop_;
   Mailbox<Shard> mailbox_;

@@ -126,11 +126,15 @@ void ShardListener::acceptTunnel(io::Fd fd, const SocketAddress& peer) {
   hbone::ServerLimits limits;
   limits.streamsMax = shard_.options().streamsPerTunnelMax;
   limits.deadlines = shard_.deadlines();
-  shard_.counters().add(EngineCell::handshakesActive);
+  limits.tlsCounters = &shard_.tlsCounters();
   hbone::ServerConnection& connection =
       hbone::ServerConnection::start(shard_.loop(), std::move(stream.value()), peer,
                                      credential->credentials, limits, *this, &shard_.ledger());
   connections_.emplace(&connection, Incoming{peer, {}});
+}
+
+void ShardListener::onServerReady(hbone::ServerConnection&) {
+  shard_.counters().add(EngineCell::serverTunnelsActive);
 }
 
 void ShardListener::onConnect(hbone::ServerConnection& connection,
@@ -178,8 +182,7 @@ void ShardListener::onServerClosed(hbone::ServerConnection& connection, bool est
                        error.reason != CloseReason::drained)) {
     tell(peer, error);
   }
-  shard_.counters().add(EngineCell::handshakesActive, established ? 0 : -1);
-  if (!established) shard_.counters().add(EngineCell::handshakesFailed);
+  if (established) shard_.counters().add(EngineCell::serverTunnelsActive, -1);
   maybeForget();
 }
 

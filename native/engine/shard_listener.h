@@ -58,6 +58,7 @@ class ShardListener final : public io::Retirable,
   void onAcceptPaused(int error) override;
   void acceptTunnel(io::Fd fd, const SocketAddress& peer);
   void acceptPlain(io::Fd fd, const SocketAddress& peer);
+  void onServerReady(hbone::ServerConnection& connection) override;
   void onConnect(hbone::ServerConnection& connection,
                  const hbone::IncomingConnect& request) override;
   void onConnectGone(hbone::ServerConnection& connection, Handle ticket,

@@ -27,9 +27,11 @@ int statusOf(const h2::HeaderList& fields) {
 
 ClientConnection::ClientConnection(transport::EventLoop& loop, const DialParams& params,
                                    uint32_t streamsMax, ClientEvents& events,
-                                   h2::WindowLedger* ledger)
+                                   h2::WindowLedger* ledger,
+                                   transport::TlsCounters* tlsCounters)
     : ConnectionCarrier(loop, h2::Role::client, clientLimits(streamsMax), params.deadlines, ledger),
       events_(events),
+      tlsCounters_(tlsCounters),
       credentials_(params.credentials),
       expectedPeers_(params.expectedPeers),
       streamsMax_(streamsMax),
@@ -58,7 +60,7 @@ void ClientConnection::start(const DialParams& params) {
 void ClientConnection::onDialled(std::unique_ptr<transport::TcpStream> stream) {
   dial_.reset();
   startTls(transport::TlsStream::client(std::move(stream), std::move(credentials_),
-                                        std::move(expectedPeers_), tlsEvents()),
+                                        std::move(expectedPeers_), tlsEvents(), tlsCounters_),
            deadlines_.handshake);
 }
 

@@ -50,7 +50,8 @@ class ClientEvents {
 class ClientConnection final : public ConnectionCarrier, private transport::DialEvents {
  public:
   ClientConnection(transport::EventLoop& loop, const DialParams& params, uint32_t streamsMax,
-                   ClientEvents& events, h2::WindowLedger* ledger);
+                   ClientEvents& events, h2::WindowLedger* ledger,
+                   transport::TlsCounters* tlsCounters);
   ~ClientConnection() override;
 
   // Begins the dial. The socket options are those of `params`.
@@ -90,6 +91,7 @@ class ClientConnection final : public ConnectionCarrier, private transport::Dial
   void giveBack(Opening& opening, const Error& error, bool again);
 
   ClientEvents& events_;
+  transport::TlsCounters* tlsCounters_;
   std::shared_ptr<const transport::Credentials> credentials_;
   std::vector<std::string> expectedPeers_;  // until the handshake begins
   std::unique_ptr<transport::Dial> dial_;

@@ -176,7 +176,8 @@ void Pool::Impl::dialMore(Entry& entry) {
   const size_t wanted = known ? std::min(needed, kDialsMax) : 1;
   for (; dialling < wanted; ++dialling) {
     entry.clients.push_back(std::make_unique<ClientConnection>(loop, entry.params,
-                                                               limits.streamsMax, *this, &ledger));
+                                                               limits.streamsMax, *this, &ledger,
+                                                               limits.tlsCounters));
     ClientConnection& client = *entry.clients.back();
     client.entry = &entry;
     ++stats.dialled;

@@ -6,6 +6,7 @@
 
 #include "base/handle_map.h"
 #include "hbone/client.h"
+#include "transport/tls_counters.h"
 
 namespace onehop::hbone {
 
@@ -26,6 +27,7 @@ struct PoolLimits {
   uint32_t waitersMax = 65536;        // beyond: onTunnelFailed(overload)
   Nanos negative = 500 * kMillisecond;  // a failed dial answers for its key this long
   size_t windowLedgerBytes = 256u << 20;
+  transport::TlsCounters* tlsCounters = nullptr;  // of the loop; outlives the pool
 };
 
 struct PoolStats {

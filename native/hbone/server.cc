@@ -32,7 +32,8 @@ class AcceptedConnection final : public ServerConnection, public ConnectionCarri
                      ConnectHandler& handler, h2::WindowLedger* ledger)
       : ConnectionCarrier(loop, h2::Role::server, serverLimits(limits), limits.deadlines, ledger),
         handler_(handler),
-        peer_(peer) {}
+        peer_(peer),
+        tlsCounters_(limits.tlsCounters) {}
   ~AcceptedConnection() override {
     dispose(CloseReason::localClosed);
     CHECK(asking_.size() == 0);
@@ -40,7 +41,8 @@ class AcceptedConnection final : public ServerConnection, public ConnectionCarri
 
   void begin(std::unique_ptr<transport::TcpStream> socket,
              std::shared_ptr<const transport::Credentials> credentials) {
-    startTls(transport::TlsStream::server(std::move(socket), std::move(credentials), tlsEvents()),
+    startTls(transport::TlsStream::server(std::move(socket), std::move(credentials), tlsEvents(),
+                                          tlsCounters_),
              deadlines_.handshake);
   }
 
@@ -90,7 +92,10 @@ class AcceptedConnection final : public ServerConnection, public ConnectionCarri
     schedule();
   }
 
-  void onReady() override { established_ = true; }
+  void onReady() override {
+    established_ = true;
+    handler_.onServerReady(*this);
+  }
 
   void onFields(h2::Stream& stream, const h2::HeaderList& fields, bool end) override {
     if (stream.user != nullptr) {  // trailers before the answer
@@ -137,6 +142,7 @@ class AcceptedConnection final : public ServerConnection, public ConnectionCarri
 
   ConnectHandler& handler_;
   SocketAddress peer_;
+  transport::TlsCounters* tlsCounters_;
   HandleMap<std::unique_ptr<Asking>> asking_;
   Error error_;
   bool established_ = false;

@@ -5,6 +5,7 @@
 
 #include "base/handle_map.h"
 #include "hbone/client.h"
+#include "transport/tls_counters.h"
 
 namespace onehop::hbone {
 
@@ -25,6 +26,8 @@ class ServerConnection;
 
 class ConnectHandler {
  public:
+  // The handshake is done and the peer's identity proven. At most once, before anything else.
+  virtual void onServerReady(ServerConnection& connection) = 0;
   // Answer now or later with accept() or refuse(). Methods other than CONNECT have been refused (400).
   virtual void onConnect(ServerConnection& connection, const IncomingConnect& request) = 0;
   // The peer gave up, or the connection is lost, before the answer: the ticket is stale. Its stream slot
@@ -40,6 +43,7 @@ class ConnectHandler {
 struct ServerLimits {
   uint32_t streamsMax = 200;
   HboneDeadlines deadlines;
+  transport::TlsCounters* tlsCounters = nullptr;  // of the loop; outlives the connections
 };
 
 // One accepted connection. Owns itself from start() until onServerClosed.

@@ -82,11 +82,12 @@ Status EventLoop::watch(int fd, IoWatcher& watcher) {
   if (epoll_ctl(epollFd_, EPOLL_CTL_ADD, fd, &event) != 0) {
     return makeError(CloseReason::overload, "epoll_ctl", errno);
   }
+  ++stats_.watched;
   return {};
 }
 
 void EventLoop::unwatch(int fd, IoWatcher& watcher) {
-  epoll_ctl(epollFd_, EPOLL_CTL_DEL, fd, nullptr);
+  if (epoll_ctl(epollFd_, EPOLL_CTL_DEL, fd, nullptr) == 0) --stats_.watched;
   for (int i = 0; i < pendingCount_; ++i) {
     if (pending_[i].data.ptr == &watcher) pending_[i].events = 0;
   }

@@ -82,6 +82,8 @@ struct LoopOptions {
 struct LoopStats {
   uint64_t passes = 0;
   uint64_t sleeps = 0;
+  uint64_t watched = 0;       // sockets registered now
+  uint64_t splicedBytes = 0;  // that went through a pipe instead of our memory
 };
 
 // One epoll set, one thread. Only wake() and requestStop() may be called from other threads.
@@ -100,6 +102,7 @@ class EventLoop {
   Status watch(int fd, IoWatcher& watcher);
   // Forgets pending events of this descriptor as well. Call before closing it.
   void unwatch(int fd, IoWatcher& watcher);
+  void countSpliced(size_t bytes) { stats_.splicedBytes += bytes; }
 
   // Time at the start of this pass, or later after refreshNow().
   Nanos now() const { return now_; }

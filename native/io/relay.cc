@@ -24,10 +24,6 @@ Relay::~Relay() {
   b_->setObserver(nullptr);
 }
 
-uint64_t Relay::splicedBytes() const {
-  return (up_.busy ? up_.busy->spliced : 0) + (down_.busy ? down_.busy->spliced : 0);
-}
-
 void Relay::start() {
   driverIsB_ = b_->driver() != nullptr;
   driver_ = driverIsB_ ? b_->driver() : a_->driver();
@@ -96,8 +92,7 @@ void Relay::pause(bool up) {
   Direction& way = direction(up);
   way.streak = 0;
   if (!way.busy || !way.busy->rest.empty() || !way.busy->pipe.empty()) return;
-  way.busy->pipe.close();
-  if (way.busy->spliced == 0) way.busy.reset();
+  way.busy.reset();
 }
 
 Relay::Step Relay::flushRest(bool up) {
@@ -173,7 +168,7 @@ Relay::Step Relay::spliceStep(bool up, size_t* moved) {
   const SpliceResult result =
       busy.pipe.move(from(up).rawFd(), to(up).rawFd(), kBytesPerTurn - *moved);
   if (result.bytes > 0) {
-    busy.spliced += result.bytes;
+    loop_.countSpliced(result.bytes);
     *moved += result.bytes;
     events_.onMoved(up, result.bytes);
   }

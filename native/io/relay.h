@@ -46,8 +46,6 @@ class Relay final : private DriverEvents, private PassHook {
   void start();
   // Resets both streams. No event follows.
   void abort(CloseReason reason);
-  // Bytes that went through a pipe instead of our memory.
-  uint64_t splicedBytes() const;
 
  private:
   struct End final : StreamObserver {
@@ -65,7 +63,6 @@ class Relay final : private DriverEvents, private PassHook {
     std::vector<uint8_t> rest;
     size_t head = 0;
     SplicePipe pipe;
-    uint64_t spliced = 0;
   };
   struct Direction {
     std::unique_ptr<Busy> busy;

@@ -21,31 +21,53 @@ using io::IoState;
 
 std::unique_ptr<TlsStream> TlsStream::server(std::unique_ptr<io::TcpStream> socket,
                                              std::shared_ptr<const tls::Credentials> credentials,
-                                             TlsEvents& events) {
-  return std::make_unique<TlsStream>(std::move(socket),
-                                     tls::Session::server(std::move(credentials)), events);
+                                             TlsEvents& events, TlsCounters* counters) {
+  return std::make_unique<TlsStream>(
+      std::move(socket), tls::Session::server(std::move(credentials)), events, counters);
 }
 
 std::unique_ptr<TlsStream> TlsStream::client(std::unique_ptr<io::TcpStream> socket,
                                              std::shared_ptr<const tls::Credentials> credentials,
                                              std::vector<std::string> expectedPeers,
-                                             TlsEvents& events) {
+                                             TlsEvents& events, TlsCounters* counters) {
   auto session = tls::Session::client(std::move(credentials), std::move(expectedPeers));
-  return std::make_unique<TlsStream>(std::move(socket), std::move(session), events);
+  return std::make_unique<TlsStream>(std::move(socket), std::move(session), events, counters);
 }
 
 TlsStream::TlsStream(std::unique_ptr<io::TcpStream> socket, std::unique_ptr<tls::Session> session,
-                     TlsEvents& events)
-    : socket_(std::move(socket)), session_(std::move(session)), events_(events) {
+                     TlsEvents& events, TlsCounters* counters)
+    : socket_(std::move(socket)),
+      session_(std::move(session)),
+      events_(events),
+      counters_(counters) {
   socket_->setObserver(this);
 }
 
-TlsStream::~TlsStream() { socket_->setObserver(nullptr); }
+TlsStream::~TlsStream() {
+  leaveHandshake(nullptr);
+  socket_->setObserver(nullptr);
+}
 
 void TlsStream::start(Nanos deadline) {
   Timer::arm(loop(), deadline);
   readAgain_ = true;
   PassHook::schedule(loop());
+  handshaking_ = !session_->established();
+  if (handshaking_ && counters_ != nullptr) ++counters_->handshakesActive;
+}
+
+// The handshake is over; `outcome` is null when it was we who gave it up.
+void TlsStream::leaveHandshake(uint64_t TlsCounters::*outcome) {
+  if (!std::exchange(handshaking_, false) || counters_ == nullptr) return;
+  --counters_->handshakesActive;
+  if (outcome != nullptr) ++(counters_->*outcome);
+}
+
+void TlsStream::countKeyUpdates() {
+  const uint64_t all = session_->keyUpdates();
+  if (all == keyUpdatesCounted_) return;
+  if (counters_ != nullptr) counters_->keyUpdates += all - keyUpdatesCounted_;
+  keyUpdatesCounted_ = all;
 }
 
 // Receiving.
@@ -83,6 +105,7 @@ bool TlsStream::takeBytes(PooledBlock& block, size_t* have) {
   size_t used = 0;
   const Status fed = session_->feed({block.data(), *have}, &used, *this);
   if (fed.ok()) announce();
+  countKeyUpdates();
   events_.onBatchEnd();
   if (closing_) return false;
   if (!fed.ok() || session_->peerClosed()) {
@@ -105,6 +128,10 @@ void TlsStream::keep(ByteSpan rest) {
 
 bool TlsStream::onPlaintext(MutableByteSpan bytes) {
   announce();
+  if (counters_ != nullptr) {
+    ++counters_->recordsOpened;
+    counters_->bytesOpened += bytes.size();
+  }
   if (!closing_) events_.onPlaintext(bytes);
   return !closing_;
 }
@@ -112,6 +139,7 @@ bool TlsStream::onPlaintext(MutableByteSpan bytes) {
 void TlsStream::announce() {
   if (established_ || !session_->established()) return;
   established_ = true;
+  leaveHandshake(&TlsCounters::handshakesOk);
   Timer::cancel();
   drainOutput();  // our Finished goes before any record of the owner
   events_.onEstablished();
@@ -153,6 +181,7 @@ void TlsStream::onPassEnd() {
   if (!established_ && !closing_) {
     const Status status = session_->feed({}, &used, *this);  // tells of a session dead from the start
     if (!status.ok()) return close(status.error());
+    announce();  // a session that was resumed
   }
   if (closing_ && (broken_ || lingerOver())) return release();
   flush();
@@ -179,6 +208,7 @@ void TlsStream::drainOutput() {
     const MutableByteSpan room{send_.data() + sendEnd_, send_.size() - sendEnd_};
     sendEnd_ += static_cast<uint32_t>(session_->takeOutput(room));
   }
+  countKeyUpdates();
 }
 
 bool TlsStream::prepareBlock() {
@@ -228,6 +258,10 @@ void TlsStream::commitRecords(size_t full, size_t lastBytes) {
 void TlsStream::sealFill() {
   if (fillBytes_ == 0) return;
   CHECK(send_ && sendEnd_ + kRecordHeader + fillBytes_ + kRecordTrailer <= send_.size());
+  if (counters_ != nullptr) {
+    ++counters_->recordsSealed;
+    counters_->bytesSealed += fillBytes_;
+  }
   sendEnd_ += static_cast<uint32_t>(session_->seal(send_.data() + sendEnd_, fillBytes_));
   fillBytes_ = 0;
 }
@@ -268,6 +302,7 @@ bool TlsStream::writeOut() {
 
 void TlsStream::beginLinger() {
   closing_ = true;
+  leaveHandshake(nullptr);
   std::vector<uint8_t>().swap(partial_);
   session_->close();
   Timer::arm(loop(), kLinger);
@@ -286,6 +321,7 @@ void TlsStream::close(const Error& error) {
   if (closing_) return;
   closed_ = true;
   fillBytes_ = 0;
+  leaveHandshake(&TlsCounters::handshakesFailed);
   beginLinger();
   events_.onClosed(error);
 }
@@ -299,6 +335,7 @@ void TlsStream::fail(CloseReason reason, int code) {
     return;
   }
   closing_ = closed_ = true;
+  leaveHandshake(&TlsCounters::handshakesFailed);
   Timer::cancel();
   PassHook::schedule(loop());
   const bool early = !established_ && reason != CloseReason::tlsTimeout;
@@ -314,6 +351,7 @@ void TlsStream::release() {
 
 void TlsStream::abort() {
   closing_ = closed_ = released_ = true;
+  leaveHandshake(nullptr);
   Timer::cancel();
   PassHook::unschedule();
   std::vector<uint8_t>().swap(partial_);

@@ -3,7 +3,6 @@
 #include <memory>
 #include <string>
 #include <vector>
-#include <vector>
 
 #include "base/buffer.h"
 #include "base/bytes.h"
@@ -14,6 +13,7 @@
 #include "tls/session.h"
 #include "transport/credentials.h"
 #include "transport/loop.h"
+#include "transport/tls_counters.h"
 
 namespace onehop::transport {
 
@@ -52,16 +52,17 @@ class TlsStream final : public io::Retirable,
  public:
   static constexpr Nanos kLinger = kSecond;
 
+  // `counters` may be shared by all streams of a loop and outlives them; null counts nowhere.
   static std::unique_ptr<TlsStream> server(std::unique_ptr<io::TcpStream> socket,
                                            std::shared_ptr<const tls::Credentials> credentials,
-                                           TlsEvents& events);
+                                           TlsEvents& events, TlsCounters* counters = nullptr);
   // The peer must present exactly one of `expectedPeers`.
   static std::unique_ptr<TlsStream> client(std::unique_ptr<io::TcpStream> socket,
                                            std::shared_ptr<const tls::Credentials> credentials,
                                            std::vector<std::string> expectedPeers,
-                                           TlsEvents& events);
+                                           TlsEvents& events, TlsCounters* counters = nullptr);
   TlsStream(std::unique_ptr<io::TcpStream> socket, std::unique_ptr<tls::Session> session,
-            TlsEvents& events);
+            TlsEvents& events, TlsCounters* counters = nullptr);
   ~TlsStream() override;
 
   // Begins the handshake; onClosed(tlsTimeout) when it is not over after `deadline`.
@@ -104,6 +105,8 @@ class TlsStream final : public io::Retirable,
   void keep(ByteSpan rest);
   void discard();
   void announce();
+  void leaveHandshake(uint64_t TlsCounters::*outcome);
+  void countKeyUpdates();
   void drainOutput();
   bool prepareBlock();
   void sealFill();
@@ -117,12 +120,15 @@ class TlsStream final : public io::Retirable,
   std::unique_ptr<io::TcpStream> socket_;
   std::unique_ptr<tls::Session> session_;
   TlsEvents& events_;
+  TlsCounters* counters_;
   std::vector<uint8_t> partial_;  // an unfinished record; no capacity when idle
   PooledBlock send_;              // held only while committed or unsent bytes exist
   uint32_t sendStart_ = 0;        // first unsent ciphertext byte
   uint32_t sendEnd_ = 0;          // end of sealed ciphertext; the record being filled begins here
   uint32_t fillBytes_ = 0;        // its plaintext so far
   uint64_t bytesReceived_ = 0;
+  uint64_t keyUpdatesCounted_ = 0;
+  bool handshaking_ = false;
   bool established_ = false;
   bool closing_ = false;    // our end is on its way: nothing is filled or handed on any more
   bool closed_ = false;     // onClosed was called

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/record_size.h"
 #include "engine/support/test_engine.h"
 #include "support/certificates.h"
 
@@ -65,6 +66,21 @@ TEST(Engine, ForwardsBothWaysAndCounts) {
   EXPECT_EQ(engine.counter(1, CounterCell::closed), 1u);
   EXPECT_EQ(engine.counter(1, CounterCell::active), 0u);
   EXPECT_EQ(engine.counter(1, CounterCell::bytesUp), sent.size());
+}
+
+TEST(Engine, TurnsLongPlainTransfersToSplice) {
+  EchoServer echo;
+  TestEngine engine;
+  engine.decide([&](const Upcall&) { return allowTcp(echo.address()); });
+  TestSocket client = TestSocket::connect(engine.listen(listenOn(ListenerKind::forward)));
+  const std::string sent = pattern(4 << 20);
+  // A pause of the sender ends a streak, so that one round may not be enough.
+  for (int i = 0; i < 50 && engine.cell(EngineCell::spliceBytes) == 0; ++i) {
+    std::thread sender([&] { EXPECT_TRUE(client.send(sent)); });
+    EXPECT_TRUE(client.receive(sent.size()) == sent);
+    sender.join();
+  }
+  EXPECT_GT(engine.cell(EngineCell::spliceBytes), 0u);
 }
 
 TEST(Engine, AsksOncePerKeyAndAnswersFromTheCache) {
@@ -293,6 +309,38 @@ TEST(EngineTunnel, CarriesFlowsWithBothIdentities) {
   EXPECT_EQ(out.traceId, in.traceId);
   EXPECT_EQ(mesh.lastInbound.forwardedHost, "echo.demo.svc");
   EXPECT_EQ(mesh.a.cell(EngineCell::tunnelsDialled), 1u);
+  // Listener and tunnel; those of the flow are closed.
+  for (TestEngine* engine : {&mesh.a, &mesh.b}) {
+    EXPECT_TRUE(engine->untilCell(EngineCell::socketsOpen, 2));
+    EXPECT_TRUE(engine->untilCell(EngineCell::handshakesOk, 1));
+    EXPECT_TRUE(engine->untilCell(EngineCell::handshakesActive, 0));
+    EXPECT_EQ(engine->cell(EngineCell::handshakesFailed), 0u);
+    EXPECT_GE(engine->cell(EngineCell::bytesSealed), sent.size());
+    EXPECT_GE(engine->cell(EngineCell::recordsSealed), sent.size() / kRecordPlaintextMax);
+    EXPECT_EQ(engine->cell(EngineCell::keyUpdates), 0u);
+  }
+  EXPECT_TRUE(mesh.b.untilCell(EngineCell::serverTunnelsActive, 1));
+  EXPECT_EQ(mesh.a.cell(EngineCell::serverTunnelsActive), 0u);
+  EXPECT_TRUE(mesh.b.untilCell(EngineCell::recordsOpened, mesh.a.cell(EngineCell::recordsSealed)));
+  EXPECT_TRUE(mesh.a.untilCell(EngineCell::bytesOpened, mesh.b.cell(EngineCell::bytesSealed)));
+  mesh.a.stop();
+  EXPECT_TRUE(mesh.b.untilCell(EngineCell::serverTunnelsActive, 0));
+  EXPECT_TRUE(mesh.b.untilCell(EngineCell::socketsOpen, 1));
+}
+
+TEST(EngineTunnel, CountsHandshakesThatComeToNothing) {
+  Mesh mesh;
+  TestSocket silent = TestSocket::connect(mesh.tunnelPort);
+  EXPECT_TRUE(mesh.b.untilCell(EngineCell::handshakesActive, 1));
+  TestSocket garbage = TestSocket::connect(mesh.tunnelPort);
+  ASSERT_TRUE(garbage.send("GET / HTTP/1.1\r\n\r\n"));
+  EXPECT_TRUE(mesh.b.untilCell(EngineCell::handshakesFailed, 1));
+  EXPECT_TRUE(mesh.b.untilCell(EngineCell::handshakesActive, 1));
+  silent.close();
+  EXPECT_TRUE(mesh.b.untilCell(EngineCell::handshakesFailed, 2));
+  EXPECT_TRUE(mesh.b.untilCell(EngineCell::handshakesActive, 0));
+  EXPECT_EQ(mesh.b.cell(EngineCell::handshakesOk), 0u);
+  EXPECT_EQ(mesh.b.cell(EngineCell::serverTunnelsActive), 0u);
 }
 
 TEST(EngineTunnel, CarriesAThousandFlowsOverOneDial) {
@@ -354,6 +402,8 @@ TEST(EngineTunnel, RefusesAPeerThatIsNotExpected) {
   TestSocket client = TestSocket::connect(mesh.a.listen(listenOn(ListenerKind::forward)));
   EXPECT_EQ(client.receive(1), "");
   EXPECT_EQ(mesh.a.summary(0).reason, CloseReason::tlsIdentity);
+  EXPECT_TRUE(mesh.a.untilCell(EngineCell::handshakesFailed, 1));
+  EXPECT_TRUE(mesh.b.untilCell(EngineCell::handshakesFailed, 1));
 }
 
 TEST(EngineTunnel, DialsAndDeliversForTheProgramItself) {

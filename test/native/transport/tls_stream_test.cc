@@ -23,7 +23,8 @@ struct End final : TlsEvents {
   void begin(io::Fd fd, std::unique_ptr<tls::Session> session, Nanos deadline = kSecond) {
     auto socket = io::TcpStream::adopt(loop, std::move(fd));
     ASSERT_TRUE(socket.ok());
-    stream = std::make_unique<TlsStream>(std::move(socket.value()), std::move(session), *this);
+    stream = std::make_unique<TlsStream>(std::move(socket.value()), std::move(session), *this,
+                                         &counters);
     stream->start(deadline);
   }
   void onEstablished() override {
@@ -78,6 +79,7 @@ struct End final : TlsEvents {
   }
 
   io::EventLoop& loop;
+  TlsCounters counters;
   std::unique_ptr<TlsStream> stream;
   std::string received, toSend;
   size_t sent = 0;
@@ -130,6 +132,14 @@ TEST_F(TlsStreamTest, CarriesBytesBothWaysAndHoldsNoBufferWhenIdle) {
   loop.runOnce(0);
   EXPECT_EQ(loop.receivePool().lent(), 0u);
   EXPECT_EQ(loop.sendPool().lent(), 0u);
+  for (const End* end : {&client, &server}) {
+    EXPECT_EQ(end->counters.handshakesOk, 1u);
+    EXPECT_EQ(end->counters.handshakesActive + end->counters.handshakesFailed, 0u);
+    EXPECT_EQ(end->counters.bytesSealed, end->toSend.size());
+    EXPECT_EQ(end->counters.bytesOpened, end->received.size());
+  }
+  EXPECT_EQ(client.counters.recordsSealed, server.counters.recordsOpened);
+  EXPECT_EQ(server.counters.recordsSealed, client.counters.recordsOpened);
 }
 
 TEST_F(TlsStreamTest, PacksSmallCommitsIntoOneRecord) {
@@ -138,6 +148,31 @@ TEST_F(TlsStreamTest, PacksSmallCommitsIntoOneRecord) {
   ASSERT_TRUE(runUntil([&] { return server.received.size() == 9000; }));
   EXPECT_TRUE(server.received == client.toSend);
   EXPECT_EQ(server.records, 1);
+  EXPECT_EQ(client.counters.recordsSealed, 1u);
+}
+
+TEST_F(TlsStreamTest, ChangesKeysInMidStreamAndCountsIt) {
+  tls::EstablishedState state;
+  state.role = tls::Role::client;
+  state.write.secret.fill(1);
+  state.write.sequence = tls::kKeyUpdateRecords - 3;
+  state.read.secret.fill(2);
+  tls::EstablishedState mirror = state;
+  mirror.role = tls::Role::server;
+  std::swap(mirror.read, mirror.write);
+  client.toSend = pattern(1 << 20);
+  server.toSend = pattern(1 << 20);
+  auto [a, b] = pair();
+  client.begin(std::move(a), tls::Session::resume(state));
+  server.begin(std::move(b), tls::Session::resume(mirror));
+  ASSERT_TRUE(runUntil([&] {
+    return server.received.size() == client.toSend.size() &&
+           client.received.size() == server.toSend.size();
+  }));
+  EXPECT_TRUE(server.received == client.toSend);
+  EXPECT_EQ(client.counters.keyUpdates, 1u);
+  EXPECT_EQ(server.counters.keyUpdates, 1u);
+  EXPECT_EQ(client.counters.handshakesOk, 0u) << "that was done elsewhere";
 }
 
 TEST_F(TlsStreamTest, ClosesInOrderAfterTheLastByte) {
@@ -158,6 +193,10 @@ TEST_F(TlsStreamTest, TellsBothEndsOfAWrongPeerAndDeliversTheAlert) {
   EXPECT_EQ(server.reason, CloseReason::tlsFailed);
   EXPECT_NE(server.code, 0);
   EXPECT_FALSE(client.established);
+  for (const End* end : {&client, &server}) {
+    EXPECT_EQ(end->counters.handshakesFailed, 1u);
+    EXPECT_EQ(end->counters.handshakesActive + end->counters.handshakesOk, 0u);
+  }
 }
 
 TEST_F(TlsStreamTest, GivesUpOnASilentPeer) {
@@ -165,6 +204,7 @@ TEST_F(TlsStreamTest, GivesUpOnASilentPeer) {
   server.begin(std::move(b), tls::Session::server(testCredentials(kServerId)), 50 * kMillisecond);
   ASSERT_TRUE(runUntil([&] { return server.released; }));
   EXPECT_EQ(server.reason, CloseReason::tlsTimeout);
+  EXPECT_EQ(server.counters.handshakesFailed, 1u);
 }
 
 TEST_F(TlsStreamTest, ReportsATruncatedStream) {
@@ -195,7 +235,10 @@ TEST_F(TlsStreamTest, AnUnfinishedRecordPinsNoPoolBlock) {
   ASSERT_EQ(send(a.get(), start, sizeof start, 0), static_cast<ssize_t>(sizeof start));
   ASSERT_TRUE(runUntil([&] { return server.stream->bytesReceived() == sizeof start; }));
   EXPECT_EQ(loop.receivePool().lent(), 0u);
+  EXPECT_EQ(server.counters.handshakesActive, 1u);
   server.stream->abort();
+  EXPECT_EQ(server.counters.handshakesActive, 0u);
+  EXPECT_EQ(server.counters.handshakesFailed, 0u) << "given up by us";
 }
 
 }  // namespace

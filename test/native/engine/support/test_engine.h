@@ -200,6 +200,14 @@ class TestEngine final : public EngineObserver {
     }
     return sum;
   }
+  // Gauges are published after a loop's pass: waits until `cell` is `value`, 10 s at most.
+  bool untilCell(EngineCell which, uint64_t value) {
+    for (int i = 0; i < 5000 && cell(which) != value; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    EXPECT_EQ(cell(which), value) << kEngineCellNames[static_cast<size_t>(which)];
+    return cell(which) == value;
+  }
   uint64_t counter(uint32_t slot, CounterCell cell) {
     const auto slots = engine_->counters();
     return std::atomic_ref<uint64_t>(slots[slot * kCounterCells + static_cast<size_t>(cell)])

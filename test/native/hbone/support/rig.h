@@ -103,6 +103,7 @@ class Server final : public ConnectHandler, public io::ListenerEvents {
  public:
   Server(io::EventLoop& loop, const std::string& identity);
   ~Server();
+  void onServerReady(ServerConnection&) override { ++ready; }
   void onConnect(ServerConnection& connection, const IncomingConnect& request) override;
   void onConnectGone(ServerConnection& connection, Handle ticket, CloseReason reason) override;
   void onServerClosed(ServerConnection& connection, bool established, const Error& error) override;
@@ -118,6 +119,7 @@ class Server final : public ConnectHandler, public io::ListenerEvents {
   std::vector<Error> closed;
   std::vector<IncomingConnect> requests;
   int accepted = 0;
+  int ready = 0;
   int gone = 0;
   bool established = false;
 
