@@ -6,7 +6,8 @@
 
 namespace loadgen {
 
-// Log-linear latency histogram: 64 linear steps per power of two, so a value is off by at most 1.6 %.
+// Log-linear latency histogram: 64 linear steps per power of two, so that a value is off by at most
+// 1.6 %.
 // Nanoseconds up to 2^40 (18 minutes); larger values count in the last bucket.
 class Histogram {
  public:

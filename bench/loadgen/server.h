@@ -4,7 +4,8 @@
 
 namespace loadgen {
 
-// Serves Hello connections on one thread until killed; prints {"listening":PORT} first.
-[[noreturn]] void runServer(const std::string& address);
+// Serves Hello connections and HTTP/1.1 until killed; prints {"listening":PORT} first. Bulk
+// transfers have a thread of their own, so that answers to messages do not wait behind them.
+[[noreturn]] void runServer(const std::string& address, const std::string& congestion);
 
 }  // namespace loadgen
