@@ -143,14 +143,22 @@ int runClient(int argc, char** argv) {
 }
 
 int printCpu(int argc, char** argv) {
-  std::string out = "{";
+  std::vector<pid_t> asked;
   for (int i = 2; i < argc; ++i) {
-    const auto pid = static_cast<pid_t>(number("cpu", argv[i], 1, 1 << 30));
-    const auto nanos = loadgen::processCpuNanos(pid);
-    if (i > 2) out += ",";
-    out += "\"" + std::to_string(pid) + "\":" + (nanos ? std::to_string(*nanos) : "null");
+    asked.push_back(static_cast<pid_t>(number("cpu", argv[i], 1, 1 << 30)));
   }
-  std::printf("%s}\n", out.c_str());
+  const char* before = "{";
+  for (const pid_t pid : asked) {
+    const auto nanos = loadgen::processCpuNanos(pid);
+    std::printf("%s\"%d\":", before, pid);
+    before = ",";
+    if (nanos) {
+      std::printf("%lld", static_cast<long long>(*nanos));
+    } else {
+      std::printf("null");
+    }
+  }
+  std::printf("}\n");
   return 0;
 }
 
