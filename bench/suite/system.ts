@@ -26,6 +26,8 @@ export interface Layout {
   inside(side: Side): readonly string[];
   /** A TCP port that was free on that side a moment ago. */
   freePort(side: Side): Promise<number>;
+  /** Whether something listens on this TCP port of that side; reads the kernel's table only. */
+  isListening(side: Side, port: number): Promise<boolean>;
 }
 
 export interface Peer {
@@ -55,7 +57,8 @@ export interface SystemContext {
   readonly policies: number;
   /**
    * Starts a process on a side, its output to a log in `scratch`. Resolves once `ready` does to
-   * true (polled); rejects with the tail of the log if the process ends before.
+   * true (polled); rejects with the tail of the log if the process ends before. The runner ends what
+   * is left of it, with its process group, after the system's stop().
    */
   launch(side: Side, name: string, argv: readonly string[],
     ready: () => Promise<boolean>): Promise<Peer>;

@@ -1,0 +1,157 @@
+import { saturatedShare, type Measurement } from './measure.js';
+import type { ResultRecord, RunRecord, SystemRecord } from './runner.js';
+import { median, pairedRatio, spreadOf, type Ratio, type Spread } from './statistics.js';
+import type { LayoutName } from './system.js';
+import { workloads, type Workload } from './workloads.js';
+
+/** Numbers of a measurement that are compared, with how they are shown. */
+export interface Metric {
+  readonly key: keyof Measurement & string;
+  readonly title: string;
+  readonly unit: string;
+  /** What one unit is worth in the measurement's own. */
+  readonly scale: number;
+  readonly better: 'more' | 'less';
+}
+
+const metric = (key: Metric['key'], title: string, unit: string, scale: number,
+  better: Metric['better']): Metric => ({ key, title, unit, scale, better });
+
+const cpuPerOperation = metric('cpuUsPerOperation', 'proxy CPU', 'µs/op', 1, 'less');
+const p50 = metric('p50Us', 'p50', 'µs', 1, 'less');
+const p99 = metric('p99Us', 'p99', 'µs', 1, 'less');
+
+/** The first one is the headline. */
+export const metricsOf: Record<Workload['kind'], readonly Metric[]> = {
+  bulk: [
+    metric('throughput', 'throughput', 'GB/s', 1e9, 'more'),
+    metric('cpuSecondsPerGb', 'proxy CPU', 's/GB', 1, 'less'),
+  ],
+  rate: [metric('rate', 'rate', '/s', 1, 'more'), cpuPerOperation, p50, p99],
+  beside: [p50, p99, metric('bulkThroughput', 'bulk beside it', 'GB/s', 1e9, 'more')],
+  idle: [
+    metric('flowBytes', 'per flow and hop', 'KiB', 1024, 'less'),
+    metric('flowBytesNear', 'near', 'KiB', 1024, 'less'),
+    metric('flowBytesFar', 'far', 'KiB', 1024, 'less'),
+  ],
+};
+
+export interface RowMetric {
+  readonly metric: Metric;
+  readonly spread: Spread;
+  /** By the name of the system compared with; nothing where there is no claim to make. */
+  readonly ratios: Readonly<Record<string, Ratio>>;
+}
+
+export interface Row {
+  readonly layout: LayoutName;
+  readonly workload: Workload;
+  readonly system: string;
+  readonly metrics: readonly RowMetric[];
+  readonly failures: number;
+  readonly corrupt: number;
+  readonly clientShare: number;
+  readonly serverShare: number;
+  /** Why nothing may be claimed from this row; '' when all may. */
+  readonly void: string;
+  /** Why rounds, or all of it, are missing; '' when nothing is. */
+  readonly error: string;
+  /** Why the system is not here; '' when it is. */
+  readonly absent: string;
+}
+
+export interface Comparison {
+  /** The column's name. */
+  readonly name: string;
+  /** The fastest of these is compared with, by the median of the headline. */
+  readonly candidates: readonly string[];
+}
+
+/** Whom every system is compared with. "relay" is the faster of its two forms. */
+export const comparisons: readonly Comparison[] = [
+  { name: 'relay', candidates: ['relay', 'relay-epoll'] },
+  { name: 'envoy-sidecar', candidates: ['envoy-sidecar'] },
+];
+
+type Runs = readonly RunRecord[];
+
+const valueOf = (run: RunRecord, { key }: Metric): number | undefined => {
+  const value = run.measured?.[key];
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
+};
+
+const valuesOf = (runs: Runs, one: Metric): number[] =>
+  runs.flatMap((run) => valueOf(run, one) ?? []);
+
+/** The form of a comparison's system that did best in one workload; '' when none was measured. */
+export function fastestOf(runs: Runs, { candidates }: Comparison, headline: Metric): string {
+  const sign = headline.better === 'more' ? 1 : -1;
+  let best = '';
+  let bestValue = -Infinity;
+  for (const system of candidates) {
+    const values = valuesOf(runs.filter((run) => run.system === system), headline);
+    const value = values.length === 0 ? -Infinity : median(values) * sign;
+    if (value > bestValue) [best, bestValue] = [system, value];
+  }
+  return best;
+}
+
+function voidOf(runs: Runs): string {
+  const of = (key: 'clientShare' | 'serverShare'): number =>
+    median(runs.flatMap(({ measured }) => measured?.[key] ?? []));
+  if (runs.some(({ measured }) => (measured?.corrupt ?? 0) > 0)) return 'corrupt bytes';
+  if (of('clientShare') >= saturatedShare) return 'the generator\'s client is saturated';
+  if (of('serverShare') >= saturatedShare) return 'the generator\'s server is saturated';
+  return '';
+}
+
+function ratioOf(mine: Runs, theirs: Runs, one: Metric): Ratio | undefined {
+  return pairedRatio(mine.flatMap((run) => {
+    const other = theirs.find(({ round }) => round === run.round);
+    const a = valueOf(run, one);
+    const b = other === undefined ? undefined : valueOf(other, one);
+    return a === undefined || b === undefined ? [] : [[a, b] as const];
+  }));
+}
+
+function rowOf(layout: LayoutName, workload: Workload, known: SystemRecord, all: Runs): Row {
+  const mine = all.filter(({ system }) => system === known.name);
+  const voided = voidOf(mine);
+  const metrics = metricsOf[workload.kind].flatMap((one): RowMetric[] => {
+    const spread = spreadOf(valuesOf(mine, one));
+    if (spread === undefined) return [];
+    const [headline = one] = metricsOf[workload.kind];
+    const ratios: Record<string, Ratio> = {};
+    for (const comparison of comparisons) {
+      const rival = fastestOf(all, comparison, headline);
+      const theirs = all.filter(({ system }) => system === rival);
+      if (rival === '' || rival === known.name || voided !== '' || voidOf(theirs) !== '') continue;
+      const ratio = ratioOf(mine, theirs, one);
+      if (ratio !== undefined) ratios[comparison.name] = ratio;
+    }
+    return [{ metric: one, spread, ratios }];
+  });
+  const sum = (key: 'failures' | 'corrupt'): number =>
+    mine.reduce((total, { measured }) => total + (measured?.[key] ?? 0), 0);
+  const share = (key: 'clientShare' | 'serverShare'): number =>
+    median(mine.flatMap(({ measured }) => measured?.[key] ?? []));
+  return {
+    layout, workload, system: known.name, metrics, failures: sum('failures'),
+    corrupt: sum('corrupt'), clientShare: share('clientShare'), serverShare: share('serverShare'),
+    void: voided, error: mine.find(({ error }) => error !== undefined)?.error ?? '',
+    absent: known.absent ?? '',
+  };
+}
+
+/** One row for every system in every workload that was tried, in the order of the tables. */
+export function rowsOf(records: readonly ResultRecord[]): Row[] {
+  const runs = records.filter((record) => record.kind === 'run');
+  const known = records.filter((record) => record.kind === 'system');
+  return [...new Set(known.map(({ layout }) => layout))].flatMap((layout) =>
+    workloads.flatMap((workload) => {
+      const all = runs.filter((run) => run.layout === layout && run.workload === workload.name);
+      if (all.length === 0) return [];
+      return known.filter((system) => system.layout === layout)
+        .map((system) => rowOf(layout, workload, system, all));
+    }));
+}
