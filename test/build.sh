@@ -9,3 +9,4 @@ if grep -q '^binding/' native/sources.txt; then
   npx --no-install node-gyp configure build --silent -j max "${nodedir[@]}"
 fi
 npx --no-install tsc -p tsconfig.json
+npx --no-install tsc -p bench/tsconfig.json

@@ -1,7 +1,7 @@
 import { OnehopError } from '../index.js';
 
-/** 0: done. 1: it failed. 2: usage or configuration. */
-export type ExitCode = 0 | 1 | 2;
+/** 0: done. 1: it failed. 2: usage or configuration. Others: as a shell gives them. */
+export type ExitCode = number;
 
 /** What the user can correct before trying again: files, flags, addresses. */
 export class UsageError extends Error {}

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 
 import { packageVersion } from '../index.js';
+import { addBench } from './bench.js';
 import { addCa } from './ca.js';
 import { addCheck } from './check.js';
 import { addDemo } from './demo.js';
@@ -17,6 +18,7 @@ function makeProgram(finish: Finish): Command {
     .exitOverride()
     .configureHelp({ showGlobalOptions: false })
     .showSuggestionAfterError();
+  addBench(program, finish);
   addCa(program);
   addCheck(program, finish);
   addDemo(program, finish);

@@ -7,6 +7,7 @@ import { onehopArgv } from '../paths.js';
 import type { Endpoint, Peer, Side, System, SystemContext } from '../system.js';
 import { addressOf } from './relay.js';
 
+const plaintextPort = 15_006;
 const clientPrincipal = 'cluster.local/ns/bench/sa/client';
 
 /** All but the last are about others; the last lets the client in. */
@@ -33,8 +34,9 @@ function meshOf({ layout, policies }: SystemContext): object {
   };
 }
 
-async function launchNode(context: SystemContext, side: Side, more: readonly string[]):
-Promise<Peer> {
+/** `port`: the last listener that it opens. */
+async function launchNode(context: SystemContext, side: Side, port: number,
+  more: readonly string[]): Promise<Peer> {
   const { layout, scratch, shards } = context;
   const host = side === 'near' ? layout.nearHost : layout.farHost;
   const ready = await layout.freePort(side);
@@ -44,16 +46,16 @@ Promise<Peer> {
     '--ca-dir', join(scratch, 'ca'), '--shards', String(shards), '--no-socks5',
     '--admin', 'off', '--stats', `${host}:${stats}`, '--ready', `${host}:${ready}`,
     '--log-level', 'warn', '--flows-max', '262144', ...more,
-  ], () => layout.isListening(side, 15_008));
+  ], () => layout.isListening(side, port));
 }
 
 async function start(context: SystemContext): ReturnType<System['start']> {
   const { layout, scratch, server } = context;
   await Authority.init({ dir: join(scratch, 'ca') });
   await writeFile(join(scratch, 'mesh.json'), JSON.stringify(meshOf(context)));
-  const far = await launchNode(context, 'far', []);
+  const far = await launchNode(context, 'far', plaintextPort, []);
   const entry: Endpoint = { host: layout.nearHost, port: await layout.freePort('near') };
-  const near = await launchNode(context, 'near',
+  const near = await launchNode(context, 'near', entry.port,
     ['--forward', `${addressOf(entry)}=${addressOf(server)}`]);
   return { entry, proxies: [near, far], stop: () => Promise.resolve() };
 }
