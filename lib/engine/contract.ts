@@ -8,7 +8,7 @@
  */
 
 /** Bumped on every change of shape or order on either side. */
-export const contractVersion = 1;
+export const contractVersion = 2;
 
 /** A number below 2^53 that names a native object; 0 names nothing. */
 export type Handle = number;
@@ -334,6 +334,8 @@ export interface NativeEngine {
   engineCounters(): BigUint64Array;
   /** Whether the engine holds this process open; false at the start. */
   keepAlive(on: boolean): void;
+  /** Gives memory of this process that is free back to the system; takes milliseconds. */
+  trim(): void;
   /** Stops accepting, sends GOAWAY, waits for flows until the deadline, then forces. */
   drain(deadlineMs: number, done: () => void): void;
   /**

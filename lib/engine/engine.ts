@@ -206,6 +206,11 @@ export class Engine implements AsyncDisposable {
     });
   }
 
+  /** Gives memory of this process that is free back to the system; takes milliseconds. */
+  trim(): void {
+    this.#call('trim', () => this.#native.trim());
+  }
+
   /** Ends everything now. Requests under way fail and the last summaries are delivered first. */
   stop(): void {
     if (this.#stopped) return;

@@ -58,7 +58,7 @@ class BufferPool {
     }
     return PooledBlock(this, static_cast<uint8_t*>(::operator new(blockSize_)), blockSize_);
   }
-  // Frees kept blocks beyond `keep`: call when the shard goes idle.
+  // Frees kept blocks beyond `keep`.
   void trim(size_t keep) {
     while (free_.size() > keep) {
       ::operator delete(free_.back());

@@ -46,6 +46,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
     InstanceMethod<&EngineObject::engineCounters>("engineCounters"),
     InstanceMethod<&EngineObject::keepAlive>("keepAlive"),
     InstanceMethod<&EngineObject::drain>("drain"),
+    InstanceMethod<&EngineObject::trim>("trim"),
     InstanceMethod<&EngineObject::stop>("stop"),
   });
 }
@@ -184,6 +185,11 @@ Napi::Value EngineObject::keepAlive(const Napi::CallbackInfo& info) {
   const bool on = reader.flag(info[0], "on");
   if (!reader.ok()) return reader.fail();
   channel_->keepAlive(on);
+  return info.Env().Undefined();
+}
+
+Napi::Value EngineObject::trim(const Napi::CallbackInfo& info) {
+  channel_->engine().trim();
   return info.Env().Undefined();
 }
 

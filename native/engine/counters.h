@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <span>
 
@@ -46,12 +47,15 @@ class CounterBlock {
  public:
   CounterBlock(uint32_t shards, uint32_t slots)
       : slotRow_(size_t{slots} * kCounterCells),
-        slots_(std::make_unique<Line[]>(shards * slotRow_ / kCellsPerLine)),
-        cells_(std::make_unique<Line[]>(shards * kEngineCells / kCellsPerLine)),
-        shards_(shards) {}
+        shards_(shards),
+        memory_(std::calloc(1, kLineBytes + shards * (slotRow_ + kEngineCells) * sizeof(uint64_t))) {
+    CHECK(memory_ != nullptr);
+    const auto start = reinterpret_cast<uintptr_t>(memory_.get());
+    first_ = reinterpret_cast<uint64_t*>((start + kLineBytes - 1) & ~uintptr_t{kLineBytes - 1});
+  }
 
-  std::span<uint64_t> slots() { return {slots_[0].cells, shards_ * slotRow_}; }
-  std::span<uint64_t> cells() { return {cells_[0].cells, shards_ * kEngineCells}; }
+  std::span<uint64_t> slots() { return {first_, shards_ * slotRow_}; }
+  std::span<uint64_t> cells() { return {first_ + shards_ * slotRow_, shards_ * kEngineCells}; }
   ShardCounters shard(uint32_t index) {
     CHECK(index < shards_);
     return {slots().subspan(index * slotRow_, slotRow_),
@@ -59,15 +63,17 @@ class CounterBlock {
   }
 
  private:
-  static constexpr size_t kCellsPerLine = 8;
-  struct alignas(64) Line {
-    uint64_t cells[kCellsPerLine];
-  };
+  static constexpr size_t kLineBytes = 64;
+  static constexpr size_t kCellsPerLine = kLineBytes / sizeof(uint64_t);
   static_assert(kCounterCells % kCellsPerLine == 0 && kEngineCells % kCellsPerLine == 0);
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
   size_t slotRow_;
-  std::unique_ptr<Line[]> slots_;
-  std::unique_ptr<Line[]> cells_;
   size_t shards_;
+  // The kernel's zero pages: a slot that never counted takes no memory.
+  std::unique_ptr<void, Free> memory_;
+  uint64_t* first_;
 };
 
 }  // namespace onehop::engine

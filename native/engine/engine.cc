@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -336,6 +337,12 @@ Status Engine::drain(RequestId request, uint32_t deadlineMs) {
     shard->post([request, deadline](Shard& s) { s.drain(request, deadline); });
   }
   return {};
+}
+
+void Engine::trim() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 void Engine::stop() { impl_->stop(); }

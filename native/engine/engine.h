@@ -80,6 +80,9 @@ class Engine {
   Status tunnels(RequestId request);
   Status closeFlow(uint32_t shard, HandleValue flow);
   Status drain(RequestId request, uint32_t deadlineMs);
+  // Gives memory of this process that is free back to the system. Milliseconds; for the quiet after a
+  // burst, such as starting.
+  void trim();
   // Joins the shards. Requests still open are answered in a last batch. Idempotent.
   void stop();
 

@@ -184,7 +184,10 @@ bool EventLoop::runOnce(Nanos maxWait) {
   const Nanos timer = untilNextTimer();
   if (timer >= 0 && (wait < 0 || timer < wait)) wait = timer;
   if (!hooks_.empty() || !retired_.empty()) wait = 0;
+  const bool bounded = keptBytes() > 0 && (wait < 0 || wait > kBuffersKept);
+  if (bounded) wait = kBuffersKept;
   const int count = waitForEvents(events, wait);
+  if (bounded && count == 0) giveBackBuffers();
   ++stats_.passes;
   refreshNow();
   pending_ = events;
@@ -235,6 +238,17 @@ void EventLoop::wake() {
   const uint64_t one = 1;
   const ssize_t written = write(wakeFd_, &one, sizeof one);
   CHECK(written == sizeof one || errno == EAGAIN);
+}
+
+size_t EventLoop::keptBytes() const {
+  return receivePool_.kept() * receivePool_.blockSize() + sendPool_.kept() * sendPool_.blockSize() +
+         (scratch_ ? kScratchBytes : 0);
+}
+
+void EventLoop::giveBackBuffers() {
+  receivePool_.trim(0);
+  sendPool_.trim(0);
+  scratch_.reset();
 }
 
 uint8_t* EventLoop::scratch() {

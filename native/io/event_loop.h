@@ -92,6 +92,8 @@ class EventLoop {
   static constexpr Nanos kTick = 8 * kMillisecond;
   static constexpr size_t kReceiveBlock = 256 * 1024;
   static constexpr size_t kScratchBytes = 256 * 1024;
+  // After so long without an event the buffers kept for the next one are given back.
+  static constexpr Nanos kBuffersKept = kSecond;
 
   explicit EventLoop(LoopOptions options = {});
   EventLoop(const EventLoop&) = delete;
@@ -118,6 +120,8 @@ class EventLoop {
 
   BufferPool& receivePool() { return receivePool_; }
   BufferPool& sendPool() { return sendPool_; }
+  // Bytes of buffers that are kept though nothing is in them.
+  size_t keptBytes() const;
   // Valid until the next call into the loop or any stream: for reads that are written on at once.
   uint8_t* scratch();
   const LoopOptions& options() const { return options_; }
@@ -133,6 +137,7 @@ class EventLoop {
   void fireTimers();
   Nanos untilNextTimer() const;
   void endPass();
+  void giveBackBuffers();
   int waitForEvents(epoll_event* events, Nanos maxWait);
   size_t slotOf(Nanos deadline) const {
     return static_cast<size_t>(deadline / kTick) & (kSlots - 1);

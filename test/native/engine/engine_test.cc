@@ -6,22 +6,10 @@
 #include <vector>
 
 #include "base/record_size.h"
-#include "engine/support/test_engine.h"
-#include "support/certificates.h"
+#include "engine/support/mesh.h"
 
 namespace onehop::engine {
 namespace {
-
-CredentialSpec credentialOf(const std::string& identity) {
-  const test::Issued issued = test::testAuthority().issue(identity);
-  return {issued.chainPem, issued.keyPem, test::testAuthority().rootPem()};
-}
-
-ListenSpec listenOn(ListenerKind kind) {
-  ListenSpec spec;
-  spec.kind = kind;
-  return spec;
-}
 
 std::string pattern(size_t bytes) {
   std::string text(bytes, 0);
@@ -247,46 +235,6 @@ TEST(Engine, RefusesToDialItself) {
   EXPECT_EQ(client.receive(1), "");
   EXPECT_EQ(engine.summary(0).reason, CloseReason::recursion);
 }
-
-// Two engines, HBONE between them.
-struct Mesh {
-  explicit Mesh(EngineOptions options = {}) : a(options), b(options) {
-    auto client = a.with([&](Engine& e) { return e.putCredential(0, credentialOf(test::kClientId)); });
-    auto server = b.with([&](Engine& e) { return e.putCredential(0, credentialOf(test::kServerId)); });
-    EXPECT_TRUE(client.ok() && server.ok());
-    EXPECT_EQ(client.value().identity, test::kClientId);
-    clientCredential = client.value().handle;
-    ListenSpec inbound = listenOn(ListenerKind::hbone);
-    inbound.credential = server.value().handle;
-    tunnelPort = b.listen(inbound);
-    a.decide([this](const Upcall&) {
-      Verdict verdict = allowTcp(tunnelPort);
-      verdict.endpoints[0] = tunnel();
-      return verdict;
-    });
-    b.decide([this](const Upcall& upcall) {
-      lastInbound = upcall;
-      return allowTcp(echo.address());
-    });
-  }
-  Endpoint tunnel() const {
-    Endpoint endpoint;
-    endpoint.protocol = EndpointProtocol::hbone;
-    endpoint.dial = tunnelPort;
-    endpoint.credential = clientCredential;
-    endpoint.authority = "10.0.0.9:8080";
-    endpoint.peers = {test::kServerId};
-    endpoint.forwardedHost = "echo.demo.svc";
-    endpoint.counters = 1;
-    return endpoint;
-  }
-  EchoServer echo;
-  TestEngine a;
-  TestEngine b;
-  std::string tunnelPort;
-  HandleValue clientCredential = 0;
-  Upcall lastInbound;
-};
 
 TEST(EngineTunnel, CarriesFlowsWithBothIdentities) {
   Mesh mesh;

@@ -142,6 +142,15 @@ TEST_F(TlsStreamTest, CarriesBytesBothWaysAndHoldsNoBufferWhenIdle) {
   EXPECT_EQ(server.counters.recordsSealed, client.counters.recordsOpened);
 }
 
+TEST_F(TlsStreamTest, GivesBuffersBackAfterAQuietWhile) {
+  client.toSend = pattern(1 << 20);
+  connect();
+  ASSERT_TRUE(runUntil([&] { return server.received.size() == client.toSend.size(); }));
+  EXPECT_GT(loop.keptBytes(), 0u);
+  for (int i = 0; i < 10 && loop.keptBytes() > 0; ++i) loop.runOnce(2 * kSecond);
+  EXPECT_EQ(loop.keptBytes(), 0u);
+}
+
 TEST_F(TlsStreamTest, PacksSmallCommitsIntoOneRecord) {
   client.toSend = pattern(9000);
   connect();
