@@ -336,7 +336,8 @@ describe('cpu', () => {
 
 describe('usage', () => {
   it.each([
-    [[]], [['dance']], [['client', 'fly', '127.0.0.1:1']], [['client', 'http']], [['cpu', '1', 'x']],
+    [[]], [['dance']], [['client', 'fly', '127.0.0.1:1']], [['client', 'http']],
+    [['cpu', '1', 'x']],
     [['client', 'http', '127.0.0.1:1', '--flows', '0']], [['client', 'http', 'localhost:1']],
     [['client', 'http', '127.0.0.1:70000']], [['client', 'http', '127.0.0.1:1', '--wings', '2']],
     [['client', 'http', '127.0.0.1:1', '--beside', '1']], [['server', '127.0.0.1:0', '--flows']],
