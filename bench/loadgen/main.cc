@@ -5,6 +5,7 @@
 #include "client.h"
 #include "cpu.h"
 #include "net.h"
+#include "relay.h"
 #include "server.h"
 #include "wire.h"
 
@@ -13,6 +14,7 @@ namespace {
 constexpr const char* kUsage =
     "usage: loadgen server IP:PORT [--congestion NAME]\n"
     "       loadgen client WORK IP:PORT[,IP:PORT...] [OPTION VALUE]...\n"
+    "       loadgen relay IP:PORT IP:PORT [--congestion NAME]\n"
     "       loadgen cpu PID...\n"
     "WORK: upload, download, ping-pong, connect-close, http, idle, or connect-once: each target\n"
     "once, N at a time, the window is all of it\n"
@@ -169,6 +171,11 @@ int main(int argc, char** argv) {
   const std::string command = argc > 1 ? argv[1] : "";
   if (command == "client") return runClient(argc, argv);
   if (command == "cpu" && argc > 2) return printCpu(argc, argv);
+  if (command == "relay") {
+    if (argc == 4) loadgen::runRelay(argv[2], argv[3], "");
+    if (argc != 6 || std::strcmp(argv[4], "--congestion") != 0) usage("the relay wants two addresses");
+    loadgen::runRelay(argv[2], argv[3], argv[5]);
+  }
   if (command != "server") usage("what shall it do?");
   if (argc == 3) loadgen::runServer(argv[2], "");
   if (argc != 5 || std::strcmp(argv[3], "--congestion") != 0) usage("the server wants an address");

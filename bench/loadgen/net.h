@@ -94,6 +94,28 @@ inline void setCongestion(int fd, const std::string& name) {
   }
 }
 
+inline int listenOn(const std::string& address, const std::string& congestion) {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  setCongestion(listener, congestion);
+  const sockaddr_in place = parseAddress(address);
+  if (bind(listener, reinterpret_cast<const sockaddr*>(&place), sizeof place) != 0 ||
+      listen(listener, 4096) != 0) {
+    die("listen on " + address + ": " + std::strerror(errno));
+  }
+  return listener;
+}
+
+// Prints {"listening":PORT}.
+inline void announce(int listener) {
+  sockaddr_in bound{};
+  socklen_t length = sizeof bound;
+  getsockname(listener, reinterpret_cast<sockaddr*>(&bound), &length);
+  std::printf("{\"listening\":%u}\n", ntohs(bound.sin_port));
+  std::fflush(stdout);
+}
+
 // The number of descriptors this process may have open.
 inline size_t raiseFileLimit() {
   rlimit limit{};

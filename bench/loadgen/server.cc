@@ -265,23 +265,12 @@ class Loop {
 
 void runServer(const std::string& address, const std::string& congestion) {
   raiseFileLimit();
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  const int on = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setCongestion(listener, congestion);
-  sockaddr_in bound = parseAddress(address);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&bound), sizeof bound) != 0 ||
-      listen(listener, 4096) != 0) {
-    die("listen on " + address + ": " + std::strerror(errno));
-  }
-  socklen_t length = sizeof bound;
-  getsockname(listener, reinterpret_cast<sockaddr*>(&bound), &length);
+  const int listener = listenOn(address, congestion);
   Loop bulk(nullptr);
   Loop messages(&bulk);
   messages.listen(listener);
   std::thread([&bulk] { bulk.run(); }).detach();
-  std::printf("{\"listening\":%u}\n", ntohs(bound.sin_port));
-  std::fflush(stdout);
+  announce(listener);
   messages.run();
 }
 

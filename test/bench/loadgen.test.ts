@@ -1,11 +1,11 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { buildLoadgen, measure, runLoadgen, startServer } from './support/loadgen.js';
+import { buildLoadgen, measure, runLoadgen, startRelay, startServer } from './support/loadgen.js';
 import type { Report, RunningServer } from './support/loadgen.js';
 import { startProxy } from './support/proxy.js';
 import type { Direction, Meddle } from './support/proxy.js';
@@ -316,6 +316,50 @@ describe('source addresses', () => {
     });
 });
 
+describe('the relay', () => {
+  async function relayTo(target: string): Promise<string> {
+    const relay = await startRelay(program, target);
+    cleanups.push(() => relay.stop());
+    return relay.address;
+  }
+  it.each<[string, Record<string, string | number>]>([
+    ['upload', { '--flows': 4 }], ['download', { '--flows': 4 }], ['ping-pong', { '--flows': 64 }],
+    ['ping-pong', { '--message': 1_000_000 }], ['connect-close', { '--flows': 8 }],
+    ['http', { '--flows': 4, '--message': 100_000 }],
+  ])('carries %s %o over two hops', async (work, options) => {
+    const report = await measure(program, work, await relayTo(await relayTo(server.address)),
+      options);
+    expect(report).toMatchObject(clean);
+    expect(report.bytes).toBeGreaterThan(0);
+  });
+  it('passes half-closes on, both ways', async () => {
+    const relay = await relayTo(await listening((socket) => {
+      socket.allowHalfOpen = true;
+      const parts: Buffer[] = [];
+      socket.on('data', (part: Buffer) => parts.push(part));
+      socket.on('end', () => socket.end(Buffer.concat([...parts, Buffer.from('!')])));
+    }));
+    const [host = '', port = ''] = relay.split(':');
+    const socket = connect({ host, port: Number(port), allowHalfOpen: true });
+    socket.end(Buffer.alloc(3_000_000, 'x'));
+    let bytes = 0;
+    for await (const part of socket as AsyncIterable<Buffer>) bytes += part.length;
+    expect(bytes).toBe(3_000_001);
+  });
+  it('passes resets on', async () => {
+    const relay = await relayTo(await listening((socket) => {
+      socket.once('data', () => socket.resetAndDestroy());
+    }));
+    const report = await measure(program, 'ping-pong', relay);
+    expect(report.firstError).toMatch(/^(recv|send): Connection reset by peer$/);
+    const nobody = await startProxy(server.address, () => undefined);
+    nobody.stop();
+    const refused = await measure(program, 'connect-close', await relayTo(nobody.address));
+    expect(refused.operations).toBe(0);
+    expect(refused.firstError).toMatch(/^(recv|send|connect): Connection reset by peer$/);
+  });
+});
+
 describe('cpu', () => {
   it('tells the CPU time of processes, and null of none', async () => {
     const read = async (): Promise<Record<string, number | null>> => {
@@ -337,7 +381,7 @@ describe('cpu', () => {
 describe('usage', () => {
   it.each([
     [[]], [['dance']], [['client', 'fly', '127.0.0.1:1']], [['client', 'http']],
-    [['cpu', '1', 'x']],
+    [['cpu', '1', 'x']], [['relay', '127.0.0.1:0']], [['relay', '127.0.0.1:0', 'localhost:1']],
     [['client', 'http', '127.0.0.1:1', '--flows', '0']], [['client', 'http', 'localhost:1']],
     [['client', 'http', '127.0.0.1:70000']], [['client', 'http', '127.0.0.1:1', '--wings', '2']],
     [['client', 'http', '127.0.0.1:1', '--beside', '1']], [['server', '127.0.0.1:0', '--flows']],

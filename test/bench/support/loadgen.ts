@@ -47,8 +47,17 @@ export async function measure(program: string, work: string, target: string,
 
 export interface RunningServer { address: string; pid: number; stop(): Promise<void> }
 
-export async function startServer(program: string): Promise<RunningServer> {
-  const child = spawn(program, ['server', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+export function startServer(program: string): Promise<RunningServer> {
+  return startListening(program, ['server', '127.0.0.1:0']);
+}
+
+/** One hop of plain bytes to `target`. */
+export function startRelay(program: string, target: string): Promise<RunningServer> {
+  return startListening(program, ['relay', '127.0.0.1:0', target]);
+}
+
+async function startListening(program: string, args: readonly string[]): Promise<RunningServer> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');
   const [line] = await once(createInterface(child.stdout), 'line') as [string];
   const { listening } = JSON.parse(line) as { listening: number };
