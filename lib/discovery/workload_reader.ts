@@ -14,6 +14,8 @@ const noLocality: Locality = { region: '', zone: '', subzone: '' };
 
 export const statusWords = { Healthy: 'healthy', Unhealthy: 'unhealthy' } as const;
 
+const typeWords = ['deployment', 'cronjob', 'pod', 'job'] as const;
+
 /** Identity parts become segments of a SPIFFE id. */
 const segment = /^[A-Za-z0-9._-]+$/;
 
@@ -35,9 +37,7 @@ export function readWorkload(reader: YamlReader, place: Place): Workload {
     .map((item) => readIp(reader, item)).filter((ip) => ip !== '');
   const clusterId = reader.text(field('clusterId')) || 'Kubernetes';
   const workloadName = reader.text(field('workloadName'));
-  const type = reader.choice(field('workloadType'), 'workload type', {
-    Deployment: 'deployment', CronJob: 'cronjob', Pod: 'pod', Job: 'job',
-  } as const, workloadName === '' ? 'pod' : 'deployment');
+  const type = readType(reader, field('workloadType'), workloadName === '' ? 'pod' : 'deployment');
   const waypoint = readGateway(reader, field('waypoint'));
   const networkGateway = readGateway(reader, field('networkGateway'));
   const applicationTunnel = readApplicationTunnel(reader, field('applicationTunnel'));
@@ -72,6 +72,19 @@ export function readWorkload(reader: YamlReader, place: Place): Workload {
     services: readServices(reader, field('services')),
     netns: reader.text(field('netns'), 'the path of a network namespace'),
   };
+}
+
+/** The format takes any text, and peers look for these four: another one is told as a pod. */
+function readType(
+  reader: YamlReader, place: Place, fallback: Workload['workloadType'],
+): Workload['workloadType'] {
+  const text = reader.text(place).toLowerCase();
+  if (text === '') return fallback;
+  const type = typeWords.find((word) => word === text);
+  if (type !== undefined) return type;
+  reader.warning(place, `${JSON.stringify(text)} is no workload type that peers look for; it is told `
+    + 'to them as Pod; they know Deployment, CronJob, Pod and Job');
+  return 'pod';
 }
 
 /** '' when it is none, which was reported. */

@@ -271,6 +271,7 @@ describe('a mistake', () => {
     const text = 'workloads:\n'
       + '- {name: a, namespace: d, workloadIps: [10.0.0.1], services: {d/s: {}}, authorizationPolicies: [d/p]}\n'
       + '- {name: b, namespace: d, workloadIps: [10.0.0.1]}\n'
+      + '- {name: c, namespace: d, workloadType: StatefulSet}\n'
       + 'policies:\n- {name: q, namespace: d, scope: WorkloadSelector, action: Deny, rules: []}\n';
     expect(parseMesh(text, 'm').mesh).toBeDefined();
     expect(problems(text)).toEqual([
@@ -278,8 +279,11 @@ describe('a mistake', () => {
         + 'Kubernetes//Pod/d/a is denied',
       '2:3: warning: workloads[0]: the service d/s is not in this file',
       '3:3: warning: workloads[1]: 10.0.0.1 is also an address of Kubernetes//Pod/d/a',
-      '5:3: warning: policies[0]: no workload names the policy d/q, so it applies to nothing',
+      '4:41: warning: workloads[2].workloadType: "statefulset" is no workload type that peers look '
+        + 'for; it is told to them as Pod; they know Deployment, CronJob, Pod and Job',
+      '6:3: warning: policies[0]: no workload names the policy d/q, so it applies to nothing',
     ]);
+    expect(meshOf(text).workloads.get('Kubernetes//Pod/d/c')?.workloadType).toBe('pod');
   });
 });
 
