@@ -1,10 +1,19 @@
 import type { Handle, Upcall, Verdict } from './contract.js';
+import { failure } from './error.js';
 import type { Answer } from './options.js';
-import { verdictOf } from './options.js';
+import { checkedAnswer, verdictOf } from './options.js';
+import { publishEach } from './publisher.js';
 
+/**
+ * Decides about a flow key that was not decided yet. It may take its time: the flow waits for
+ * `upcallTimeoutMs`, and other keys do not wait for it. What throws, rejects or answers something
+ * else denies the key with `internal`.
+ */
 export type Decide = (upcall: Upcall) => Answer | Promise<Answer>;
 
 export interface DeciderEvents {
+  /** How long `revalidate` waits for an answer before the key is denied, milliseconds. */
+  readonly timeoutMs: number;
   /** Hands verdicts to the engine; throws when one of them is unusable, and then applied none. */
   publish(verdicts: readonly Verdict[]): void;
   /** A decision that threw, or came out unusable: the flow is denied with `internal`. */
@@ -52,10 +61,13 @@ export class Decider {
     for (const keys of this.#known.values()) yield* keys.values();
   }
 
-  /** Decides every known key again at a new generation; resolves when all are published. */
+  /**
+   * Decides every known key again at a new generation; resolves when all are published. A key whose
+   * answer does not come in time is denied until it does.
+   */
   async revalidate(): Promise<void> {
     this.#generation += 1;
-    const pending = [...this.known()].map((upcall) => this.#answer(upcall));
+    const pending = [...this.known()].map((upcall) => this.#inTime(upcall, this.#answer(upcall)));
     this.#flush();
     await Promise.all(pending);
     this.#flush();
@@ -63,26 +75,44 @@ export class Decider {
 
   #answer(upcall: Upcall): Promise<void> | undefined {
     const generation = this.#generation;
-    const done = (answer: Answer): void => {
-      this.#ready.push({ verdict: verdictOf(upcall, upcall.kind, answer, generation), upcall });
+    const done = (answer: unknown): void => {
+      const verdict = verdictOf(upcall, upcall.kind, checkedAnswer(answer), generation);
+      this.#ready.push({ verdict, upcall });
     };
-    const failed = (thrown: unknown): void => this.#deny(upcall, generation, thrown);
+    const failed = (thrown: unknown): void => this.#deny(upcall, generation, 'internal', thrown);
     try {
-      const answer = this.#decide(upcall);
-      if (!(answer instanceof Promise)) {
+      const answer: unknown = this.#decide(upcall);
+      if (!isThenable(answer)) {
         done(answer);
         return undefined;
       }
-      return answer.then(done).catch(failed).then(() => this.#schedule());
+      return Promise.resolve(answer).then(done).catch(failed).then(() => this.#schedule());
     } catch (thrown) {
       failed(thrown);
       return undefined;
     }
   }
 
-  #deny(upcall: Upcall, generation: number, thrown: unknown): void {
-    const answer: Answer = { allow: false, reason: 'internal' };
-    const verdict = verdictOf(upcall, upcall.kind, answer, generation);
+  #inTime(upcall: Upcall, answered: Promise<void> | undefined): Promise<void> | undefined {
+    if (answered === undefined) return undefined;
+    const generation = this.#generation;
+    const { timeoutMs } = this.#events;
+    return new Promise((settled) => {
+      const timer = setTimeout(() => {
+        const late = failure('decide again', 'upcall-timeout', 0, `no answer in ${timeoutMs} ms`);
+        this.#deny(upcall, generation, 'upcall-timeout', late);
+        settled();
+      }, timeoutMs);
+      void answered.then(() => {
+        clearTimeout(timer);
+        settled();
+      });
+    });
+  }
+
+  #deny(upcall: Upcall, generation: number, reason: 'internal' | 'upcall-timeout',
+    thrown: unknown): void {
+    const verdict = verdictOf(upcall, upcall.kind, { allow: false, reason }, generation);
     this.#ready.push({ verdict, upcall });
     this.#events.failed(upcall, thrown);
   }
@@ -100,29 +130,16 @@ export class Decider {
     const ready = this.#ready;
     if (ready.length === 0) return;
     this.#ready = [];
-    try {
-      this.#events.publish(ready.map(({ verdict }) => verdict));
-    } catch (thrown) {
-      if (ready.length === 1) this.#refused(ready[0], thrown);
-      else for (const one of ready) this.#publishOne(one);
-    }
+    publishEach(ready.map(({ verdict }) => verdict), {
+      publish: (verdicts) => this.#events.publish(verdicts),
+      refused: (refused, thrown) => {
+        const one = ready.find(({ verdict }) => verdict === refused);
+        if (one !== undefined) this.#events.failed(one.upcall, thrown);
+      },
+    });
   }
+}
 
-  #publishOne(one: { verdict: Verdict; upcall: Upcall }): void {
-    try {
-      this.#events.publish([one.verdict]);
-    } catch (thrown) {
-      this.#refused(one, thrown);
-    }
-  }
-
-  /** The engine cannot use this verdict: fail closed. */
-  #refused(one: { verdict: Verdict; upcall: Upcall } | undefined, thrown: unknown): void {
-    if (one === undefined) return;
-    this.#events.failed(one.upcall, thrown);
-    if (!one.verdict.allow) return;
-    const answer: Answer = { allow: false, reason: 'internal' };
-    const verdict = verdictOf(one.upcall, one.upcall.kind, answer, one.verdict.generation);
-    this.#publishOne({ verdict, upcall: one.upcall });
-  }
+function isThenable(answer: unknown): answer is PromiseLike<unknown> {
+  return typeof (Object(answer) as { then?: unknown }).then === 'function';
 }

@@ -14,6 +14,7 @@ import type { FlowSocket } from './flow_socket.js';
 import { loadAddon } from './loader.js';
 import { endpointOf, engineOptions, listenSpecOf } from './options.js';
 import type { EndpointInput, ListenInput } from './options.js';
+import { publishEach } from './publisher.js';
 
 /** What an embedder hears. None may throw; what does is passed to `failed`. */
 export interface EngineHandlers {
@@ -79,6 +80,7 @@ export class Engine implements AsyncDisposable {
     this.options = engineOptions(options);
     this.#handlers = handlers;
     this.#decider = new Decider(handlers.decide ?? denyAll, {
+      timeoutMs: this.options.upcallTimeoutMs,
       publish: (verdicts) => this.publish(verdicts),
       failed: (upcall, thrown) => this.#decisionFailed(upcall, thrown),
     });
@@ -121,6 +123,19 @@ export class Engine implements AsyncDisposable {
   publish(verdicts: readonly Verdict[]): void {
     if (verdicts.length === 0) return;
     this.#call('publish verdicts', () => this.#native.answer(verdicts));
+  }
+
+  /**
+   * As publish(), but a verdict the engine cannot use spoils no other: its own key is denied with
+   * `internal`, its live flows are closed, and `failed` hears of it. Does not throw.
+   */
+  publishEach(verdicts: readonly Verdict[]): void {
+    publishEach(verdicts, {
+      publish: (some) => this.publish(some),
+      refused: ({ shard, key }, thrown) => {
+        if (!this.#stopped) this.#failed(translated(`decide about key ${shard}/${key}`, thrown));
+      },
+    });
   }
 
   /** Every flow key the engine may still hold a verdict for. */
@@ -299,7 +314,11 @@ export class Engine implements AsyncDisposable {
   }
 
   #failed(error: EngineError): void {
-    if (this.#handlers.failed === undefined) process.emitWarning(error);
-    else this.#handlers.failed(error);
+    try {
+      if (this.#handlers.failed === undefined) process.emitWarning(error);
+      else this.#handlers.failed(error);
+    } catch (thrown) {
+      process.emitWarning(translated("the handler 'failed'", thrown));
+    }
   }
 }

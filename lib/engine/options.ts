@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import type { Endpoint, EngineOptions, ListenSpec, Verdict } from './contract.js';
 import { EngineError } from './error.js';
 
@@ -51,8 +53,11 @@ export const engineBounds: Record<NumberOption, readonly [number, number]> = {
 export function engineOptions(given: Partial<EngineOptions>): EngineOptions {
   const options: EngineOptions = { ...engineDefaults };
   for (const [name, value] of Object.entries(given)) {
-    if (value === undefined || !Object.hasOwn(engineDefaults, name)) continue;
-    Object.assign(options, { [name]: value });
+    if (!Object.hasOwn(engineDefaults, name)) {
+      throw new EngineError('ERR_ONEHOP_ARGUMENT', `${name} is no option of the engine; there are `
+        + Object.keys(engineDefaults).join(', '));
+    }
+    if (value !== undefined) Object.assign(options, { [name]: value });
   }
   for (const [name, [least, most]] of Object.entries(engineBounds)) {
     const value = options[name as NumberOption];
@@ -104,6 +109,14 @@ export interface Deny extends AnswerParts {
 
 /** What `decide` returns for one upcall. */
 export type Answer = Allow | Deny;
+
+/** What `decide` returned, when it is an answer; its parts are checked by the engine. */
+export function checkedAnswer(answer: unknown): Answer {
+  const { allow, endpoints } = Object(answer) as Partial<Allow>;
+  if (typeof allow === 'boolean' && (!allow || Array.isArray(endpoints))) return answer as Answer;
+  throw new EngineError('ERR_ONEHOP_ARGUMENT', `the answer ${inspect(answer, { depth: 1 })} is `
+    + 'neither {allow: true, endpoints: […]} nor {allow: false}');
+}
 
 export function verdictOf(at: Pick<Verdict, 'shard' | 'key'>, kind: string, answer: Answer,
   generation: number): Verdict {

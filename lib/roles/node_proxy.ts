@@ -343,7 +343,7 @@ export class NodeProxy implements AsyncDisposable {
 
   /** Decides all keys again; what is no longer allowed is cut. */
   #revalidate(): void {
-    for (const verdicts of this.#table.revalidate()) this.#engine.publish(verdicts);
+    for (const verdicts of this.#table.revalidate()) this.#engine.publishEach(verdicts);
   }
 
   #servedOptions(netns: string): ServedWorkloadOptions {

@@ -2,7 +2,7 @@ import { fstatSync, openSync } from 'node:fs';
 
 import { describe, expect, it } from 'vitest';
 
-import type { Upcall } from '../../lib/engine/contract.js';
+import type { EngineOptions, Upcall } from '../../lib/engine/contract.js';
 import { Engine } from '../../lib/engine/engine.js';
 import type { EngineHandlers } from '../../lib/engine/engine.js';
 import type { EngineError } from '../../lib/engine/error.js';
@@ -29,7 +29,8 @@ describe('options', () => {
     const addon = fakeAddon();
     const engine = Engine.start({ shards: 2 }, {}, addon);
     expect(engine.options).toMatchObject({ shards: 2, flowCacheMax: 65_536 });
-    for (const bad of [{ shards: 0 }, { shards: 1.5 }, { flowCacheMax: 2 ** 30 }]) {
+    const misspelt = { shard: 2 } as Partial<EngineOptions>;
+    for (const bad of [{ shards: 0 }, { shards: 1.5 }, { flowCacheMax: 2 ** 30 }, misspelt]) {
       expect(() => Engine.start(bad, {}, addon)).toThrow(
         expect.objectContaining({ code: 'ERR_ONEHOP_ARGUMENT' }));
     }
@@ -95,6 +96,39 @@ describe('decide', () => {
     ]);
     expect(errors).toHaveLength(1);
   });
+  it('denies the key whose refusal the engine cannot use, too', () => {
+    const { addon, errors } = started({
+      decide: () => ({ allow: false, reason: 'bogus' as 'denied' }),
+    });
+    const accepted = addon.answered;
+    const push = accepted.push.bind(accepted);
+    accepted.push = (verdicts) => {
+      if (verdicts.some(({ reason }) => String(reason) === 'bogus')) throw failing('argument', 'x');
+      return push(verdicts);
+    };
+    addon.emit({ upcalls: [upcall, { ...upcall, key: 8 }, { ...upcall, key: 9 }] });
+    expect(accepted.flat().map(({ key, reason }) => [key, reason])).toEqual([
+      [7, 'internal'], [8, 'internal'], [9, 'internal'],
+    ]);
+    expect(errors).toHaveLength(3);
+  });
+  it.each([undefined, null, 5, 'yes', {}, [], { allow: 'yes' }, { allow: true },
+    { allow: true, endpoints: 'x' }])('denies with internal for the answer %j', async (answer) => {
+    for (const given of [answer, Promise.resolve(answer)]) {
+      const { addon, errors } = started({ decide: () => given as never });
+      addon.emit({ upcalls: [upcall] });
+      await settled();
+      expect(addon.answered.flat()).toMatchObject([{ allow: false, reason: 'internal' }]);
+      expect(errors).toMatchObject([{ code: 'ERR_ONEHOP_ARGUMENT' }]);
+    }
+  });
+  it('waits for whatever can be waited for', async () => {
+    const then = (done: (answer: object) => void): void => done({ allow: false, reason: 'overload' });
+    const { addon } = started({ decide: () => ({ then }) as never });
+    addon.emit({ upcalls: [upcall] });
+    await settled();
+    expect(addon.answered.flat()).toMatchObject([{ reason: 'overload' }]);
+  });
   it('denies everything by default', () => {
     const { addon } = started();
     addon.emit({ upcalls: [upcall] });
@@ -114,6 +148,64 @@ describe('decide', () => {
     expect(addon.answered.at(-1)).toMatchObject([
       { key: 7, allow: false, generation: 2, live: 'close' },
     ]);
+  });
+});
+
+describe('deciding again', () => {
+  it('denies a key whose answer does not come in time, until it comes', async () => {
+    let answer: ((value: { allow: false; reason: 'overload' }) => void) | undefined;
+    let first = true;
+    const addon = fakeAddon();
+    const errors: EngineError[] = [];
+    const engine = Engine.start({ upcallTimeoutMs: 20 }, {
+      failed: (error) => errors.push(error),
+      decide: () => {
+        if (!first) return new Promise((done) => (answer = done));
+        first = false;
+        return { allow: true, endpoints: [{ protocol: 'tcp', dial: '10.0.0.9:80' }] };
+      },
+    }, addon);
+    addon.emit({ upcalls: [upcall] });
+    await engine.revalidate();
+    expect(addon.answered.at(-1)).toMatchObject([
+      { allow: false, reason: 'upcall-timeout', live: 'close', generation: 2 },
+    ]);
+    expect(errors).toMatchObject([{ code: 'ERR_ONEHOP_UPCALL_TIMEOUT' }]);
+    answer?.({ allow: false, reason: 'overload' });
+    await settled();
+    expect(addon.answered.at(-1)).toMatchObject([{ reason: 'overload', generation: 2 }]);
+  });
+});
+
+describe('verdicts published each', () => {
+  it('cost their own key only when the engine cannot use one', () => {
+    const { addon, engine, errors } = started();
+    const accepted = addon.answered;
+    const push = accepted.push.bind(accepted);
+    accepted.push = (verdicts) => {
+      if (verdicts.some(({ allow, key }) => allow && key === 3)) throw failing('bad-request', 'no');
+      return push(verdicts);
+    };
+    const verdict = {
+      shard: 0, generation: 5, allow: true, reason: 'none', status: 0, counters: 0, endpoints: [],
+      responseHeaders: [], live: 'keep',
+    } as const;
+    engine.publishEach([1, 2, 3, 4, 5].map((key) => ({ ...verdict, key })));
+    expect(accepted.flat().map(({ key, allow, live }) => [key, allow, live])).toEqual([
+      [1, true, 'keep'], [2, true, 'keep'], [3, false, 'close'], [4, true, 'keep'],
+      [5, true, 'keep'],
+    ]);
+    expect(errors).toMatchObject([{ code: 'ERR_ONEHOP_BAD_REQUEST' }]);
+  });
+  it('never throw, also once it is stopped', () => {
+    const { engine, errors } = started();
+    engine.stop();
+    engine.publishEach([]);
+    engine.publishEach([{
+      shard: 0, key: 1, generation: 1, allow: false, reason: 'denied', status: 0, counters: 0,
+      endpoints: [], responseHeaders: [], live: 'close',
+    }]);
+    expect(errors).toEqual([]);
   });
 });
 
