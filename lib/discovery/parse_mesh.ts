@@ -93,36 +93,71 @@ function collect<Noun>(
   return found;
 }
 
-/** What is legal but hardly meant. */
+/** What is legal but hardly meant. The places of parts are looked up when there is something to say. */
 function crossCheck(
   reader: YamlReader, workloads: ReadonlyMap<ResourceKey, Read<Workload>>,
   services: ReadonlyMap<ResourceKey, Read<Service>>,
   policies: ReadonlyMap<ResourceKey, Read<Authorization>>,
 ): void {
-  const owners = new Map<string, Read<Workload>>();
+  const owners = new Map<string, string>();
   const named = new Set<ResourceKey>();
-  for (const read of workloads.values()) {
-    const { noun, place } = read;
-    for (const key of noun.authorizationPolicies) {
+  for (const { noun, place } of workloads.values()) {
+    noun.authorizationPolicies.forEach((key, index) => {
       named.add(key);
       if (!policies.has(key)) {
-        reader.warning(place, `the policy ${key} is not in this file: without it every `
-          + `connection to ${noun.uid} is denied`);
+        reader.warning(part(reader, place, 'authorizationPolicies', index), `the policy ${key} is `
+          + `not in this file: without it every connection to ${noun.uid} is denied`);
+      }
+    });
+    for (const key of noun.services.keys()) {
+      if (!services.has(key)) {
+        reader.warning(part(reader, place, 'services', key), `the service ${key} is not in this file`);
       }
     }
-    for (const key of noun.services.keys()) {
-      if (!services.has(key)) reader.warning(place, `the service ${key} is not in this file`);
+    if (noun.node !== '' && noun.ips.length === 0) {
+      reader.warning(place, `${noun.uid} has no address, so ${noun.node} cannot serve it`);
     }
     if (noun.networkMode === 'host-network') continue;
-    for (const ip of noun.ips) {
+    noun.ips.forEach((ip, index) => {
       const owner = owners.get(`${noun.network}/${ip}`);
-      if (owner === undefined) owners.set(`${noun.network}/${ip}`, read);
-      else reader.warning(place, `${ip} is also an address of ${owner.noun.uid}`);
-    }
+      owners.set(`${noun.network}/${ip}`, owner ?? noun.uid);
+      if (owner === undefined) return;
+      reader.warning(part(reader, place, 'workloadIps', index), owner === noun.uid
+        ? `${ip} is written twice` : `${ip} is also an address of ${owner}`);
+    });
   }
+  checkVips(reader, services, owners);
   for (const [key, { noun, place }] of policies) {
     if (noun.scope === 'workload-selector' && !named.has(key)) {
       reader.warning(place, `no workload names the policy ${key}, so it applies to nothing`);
     }
   }
+}
+
+/** Who is meant by an address must not depend on the order of the file. */
+function checkVips(
+  reader: YamlReader, services: ReadonlyMap<ResourceKey, Read<Service>>,
+  owners: ReadonlyMap<string, string>,
+): void {
+  const taken = new Map<string, ResourceKey>();
+  for (const [key, { noun, place }] of services) {
+    noun.vips.forEach(({ network, ip }, index) => {
+      const warn = (message: string): void =>
+        reader.warning(part(reader, place, 'vips', index), `${ip} ${message}`);
+      const owner = owners.get(`${network}/${ip}`);
+      if (owner !== undefined) warn(`is an address of the workload ${owner}, which is meant by it`);
+      // Services of different namespaces may share one: a client's own comes first.
+      const name = `${noun.namespace} ${network}/${ip}`;
+      const other = taken.get(name);
+      if (other === undefined) taken.set(name, key);
+      else warn(other === key ? 'is written twice' : `is also the service ${other}, which is meant by it`);
+    });
+  }
+}
+
+function part(reader: YamlReader, place: Place, list: string, item: number | string): Place {
+  const under = reader.entries(place, 'a map').find(([key]) => key.text === list)?.[1];
+  if (under === undefined) return place;
+  if (typeof item === 'number') return reader.list(under)[item] ?? under;
+  return reader.entries(under, 'a map').find(([key]) => key.text === item)?.[1] ?? under;
 }

@@ -25,9 +25,17 @@ export function readPolicy(reader: YamlReader, place: Place): Authorization {
   if (field('rules').node === undefined) {
     reader.error(field('rules'), 'is missing; expected a list of rules, [] for none');
   }
+  const word = (name: 'name' | 'namespace', what: string): string => {
+    const text = reader.requiredText(field(name), what);
+    // Workloads name policies by namespace/name.
+    if (text.includes('/')) {
+      reader.error(field(name), `${JSON.stringify(text)} should be ${what}, without a slash`);
+    }
+    return text;
+  };
   return {
-    name: reader.requiredText(field('name'), 'the policy\'s name'),
-    namespace: reader.requiredText(field('namespace'), 'the namespace\'s name'),
+    name: word('name', 'the policy\'s name'),
+    namespace: word('namespace', 'the namespace\'s name'),
     scope: reader.choice(required('scope', 'Global, Namespace or WorkloadSelector'), 'scope', {
       Global: 'global', Namespace: 'namespace', WorkloadSelector: 'workload-selector',
     } as const, 'namespace'),
@@ -43,6 +51,9 @@ export function readPolicy(reader: YamlReader, place: Place): Authorization {
 
 function readMatch(reader: YamlReader, place: Place): Match {
   if (place.node === undefined) reader.error(place, 'an empty match never holds; expected a map');
+  else if (isMap(place.node) && conditionsOf(reader, place) === 0) {
+    reader.warning(place, 'a match without any condition never holds');
+  }
   const field = reader.fields(place, matchKeys);
   const strings = (name: (typeof matchKeys)[number]): StringMatch[] =>
     reader.list(field(name), `a list of ${stringForms}`).map((item) => readString(reader, item));
@@ -70,6 +81,13 @@ function readMatch(reader: YamlReader, place: Place): Match {
     destinationPorts: ports('destinationPorts'),
     notDestinationPorts: ports('notDestinationPorts'),
   };
+}
+
+/** Lists with something in them; of unknown keys and other things there are complaints already. */
+function conditionsOf(reader: YamlReader, place: Place): number {
+  const known: readonly string[] = matchKeys;
+  return reader.entries(place, 'a map').filter(([key, { node }]) => !known.includes(key.text)
+    || (node !== undefined && !(isSeq(node) && node.items.length === 0))).length;
 }
 
 function readBlock(reader: YamlReader, place: Place): string {

@@ -1,5 +1,6 @@
 import { canonicalIp, parseCidr } from '../model/address.js';
 import type { Scope, Service } from '../model/resources.js';
+import { parseSpiffeId } from '../model/spiffe_id.js';
 import { readGateway, readPorts, statusWords } from './workload_reader.js';
 import type { Place, YamlReader } from './yaml_reader.js';
 
@@ -12,6 +13,11 @@ const scopeWords: Readonly<Record<string, Scope>> = {
   Network: 'network', Region: 'region', Zone: 'zone', Subzone: 'subzone', Node: 'node',
   Cluster: 'cluster',
 };
+
+/** As in certificates and URLs, with `*` for whole labels. */
+const hostPattern = /^[A-Za-z0-9_*-][A-Za-z0-9_.-]*$/;
+/** The engine takes one more in a verdict: the endpoint's own identity. */
+const namesMax = 255;
 
 /** An endpoint that the service names, beside those that name the service. */
 export interface ExtraEndpoint {
@@ -36,8 +42,7 @@ export function readService(reader: YamlReader, place: Place): ReadService {
     vips: reader.list(field('vips'), 'a list of network/ip').map((item) => readVip(reader, item)),
     cidrVips: reader.list(field('cidrVips')).map((item) => readCidrVip(reader, item)),
     ports: readPorts(reader, field('ports')),
-    subjectAltNames: reader.list(field('subjectAltNames'), 'a list of SPIFFE ids')
-      .map((item) => reader.text(item, 'a SPIFFE id')),
+    subjectAltNames: readNames(reader, field('subjectAltNames')),
     ...(waypoint === undefined ? {} : { waypoint }),
     weightedWaypoints: reader.list(field('weightedWaypoints')).flatMap((item) => {
       const weighted = reader.fields(item, ['destination', 'weight']);
@@ -54,12 +59,29 @@ export function readService(reader: YamlReader, place: Place): ReadService {
     visibility: reader.choice(field('visibility'), 'visibility',
       { Public: 'public', Namespace: 'namespace' } as const, 'public'),
   };
-  if (service.hostname.includes('/')) {
-    reader.error(field('hostname'), `${JSON.stringify(service.hostname)} should have no slash`);
+  if (service.hostname !== '' && !hostPattern.test(service.hostname)) {
+    reader.error(field('hostname'), `${JSON.stringify(service.hostname)} is no host name; expected `
+      + 'letters, digits, dots and dashes, such as echo.demo.svc.cluster.local');
   }
   const endpoints = reader.entries(field('endpoints'), 'a map of uid to endpoint')
     .map(([key, value]) => readEndpoint(reader, key.text, value));
   return { service, endpoints };
+}
+
+/** Identities that endpoints may have beside their own. */
+function readNames(reader: YamlReader, place: Place): string[] {
+  const items = reader.list(place, 'a list of SPIFFE ids');
+  if (items.length > namesMax) {
+    reader.error(place, `${items.length} names are too many; at most ${namesMax} would be right`);
+  }
+  return items.map((item) => {
+    const name = reader.text(item, 'a SPIFFE id');
+    if (parseSpiffeId(name) === undefined) {
+      reader.warning(item, `${JSON.stringify(name)} is no SPIFFE id of a workload, so no peer has `
+        + 'it; spiffe://cluster.local/ns/demo/sa/web or the like would be right');
+    }
+    return name;
+  });
 }
 
 function readVip(reader: YamlReader, place: Place): Service['vips'][number] {

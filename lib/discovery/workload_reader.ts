@@ -20,7 +20,7 @@ const typeWords = ['deployment', 'cronjob', 'pod', 'job'] as const;
 const segment = /^[A-Za-z0-9._-]+$/;
 
 function identityPart(reader: YamlReader, place: Place, fallback: string): string {
-  const text = reader.text(place) || fallback;
+  const text = reader.name(place) || fallback;
   if (!segment.test(text)) {
     reader.error(place, `${JSON.stringify(text)} cannot be part of a SPIFFE id; expected letters, `
       + 'digits, dots, dashes and underscores');
@@ -30,13 +30,13 @@ function identityPart(reader: YamlReader, place: Place, fallback: string): strin
 
 export function readWorkload(reader: YamlReader, place: Place): Workload {
   const field = reader.fields(place, workloadKeys);
-  const name = reader.text(field('name'));
+  const name = reader.name(field('name'));
   const namespace = reader.requiredText(field('namespace'), 'the namespace\'s name');
   if (namespace !== '') identityPart(reader, field('namespace'), '');
   const ips = reader.list(field('workloadIps'), 'a list of IP addresses')
-    .map((item) => readIp(reader, item)).filter((ip) => ip !== '');
-  const clusterId = reader.text(field('clusterId')) || 'Kubernetes';
-  const workloadName = reader.text(field('workloadName'));
+    .map((item) => readOwnIp(reader, item)).filter((ip) => ip !== '');
+  const clusterId = reader.name(field('clusterId')) || 'Kubernetes';
+  const workloadName = reader.name(field('workloadName'));
   const type = readType(reader, field('workloadType'), workloadName === '' ? 'pod' : 'deployment');
   const waypoint = readGateway(reader, field('waypoint'));
   const networkGateway = readGateway(reader, field('networkGateway'));
@@ -48,7 +48,7 @@ export function readWorkload(reader: YamlReader, place: Place): Workload {
     trustDomain: identityPart(reader, field('trustDomain'), 'cluster.local'),
     serviceAccount: identityPart(reader, field('serviceAccount'), 'default'),
     ips,
-    network: reader.text(field('network')),
+    network: reader.name(field('network')),
     networkMode: reader.choice(field('networkMode'), 'network mode',
       { Standard: 'standard', HostNetwork: 'host-network' } as const, 'standard'),
     protocol: reader.choice(field('protocol'), 'protocol',
@@ -57,10 +57,10 @@ export function readWorkload(reader: YamlReader, place: Place): Workload {
     ...(networkGateway === undefined ? {} : { networkGateway }),
     workloadName: workloadName || name,
     workloadType: type,
-    canonicalName: reader.text(field('canonicalName')) || workloadName || name,
-    canonicalRevision: reader.text(field('canonicalRevision')),
-    hostname: reader.text(field('hostname')),
-    node: reader.text(field('node')),
+    canonicalName: reader.name(field('canonicalName')) || workloadName || name,
+    canonicalRevision: reader.name(field('canonicalRevision')),
+    hostname: reader.name(field('hostname')),
+    node: reader.name(field('node')),
     nativeTunnel: reader.boolean(field('nativeTunnel')),
     ...(applicationTunnel === undefined ? {} : { applicationTunnel }),
     authorizationPolicies: reader.list(field('authorizationPolicies'), 'a list of namespace/name')
@@ -96,6 +96,16 @@ export function readIp(reader: YamlReader, place: Place): string {
       + 'or 2001:db8::1');
   }
   return ip ?? '';
+}
+
+/** An address that one host has: whoever listens on these would take everybody's connections. */
+function readOwnIp(reader: YamlReader, place: Place): string {
+  const ip = readIp(reader, place);
+  const multicast = /^(?:22[4-9]|23\d)\.|^ff[0-9a-f]{2}:/.test(ip);
+  if (ip === '0.0.0.0' || ip === '::' || ip === '255.255.255.255' || multicast) {
+    reader.error(place, `${JSON.stringify(ip)} is no address of a single workload`);
+  }
+  return ip;
 }
 
 /** `a/b`, both parts there. */
@@ -159,9 +169,9 @@ function readLocality(reader: YamlReader, place: Place): Locality {
   if (place.node === undefined) return noLocality;
   const field = reader.fields(place, ['region', 'zone', 'subzone']);
   return {
-    region: reader.text(field('region')),
-    zone: reader.text(field('zone')),
-    subzone: reader.text(field('subzone')),
+    region: reader.name(field('region')),
+    zone: reader.name(field('zone')),
+    subzone: reader.name(field('subzone')),
   };
 }
 

@@ -12,10 +12,14 @@ export interface Place {
   /** Of the node or, when it is missing, of what should hold it. */
   readonly offset: number;
   readonly path: string;
+  /** What should hold it is no map, which was reported: what is said about it is said already. */
+  readonly spoilt?: true;
 }
 
 /** Errors and warnings kept per file; what follows is counted only. */
 const diagnosticsMax = 100;
+/** Characters of a name, as DNS bounds them; names travel in headers and labels. */
+const nameCharsMax = 253;
 /** Nodes looked at per file: aliases can make a small file endless. */
 const nodesMax = 20_000_000;
 
@@ -33,6 +37,7 @@ export class YamlReader {
   constructor(text: string, readonly file: string) {
     const documents = parseAllDocuments(text, {
       lineCounter: this.#lines, customTags: matchTags, prettyErrors: false, logLevel: 'silent',
+      uniqueKeys: false,
     });
     const [first, second] = [...documents];
     this.#document = first as Document<ParsedNode> | undefined;
@@ -57,7 +62,7 @@ export class YamlReader {
   }
 
   error(place: Place, message: string): void {
-    this.#report('error', place.offset, place.path, show(place.node), message);
+    if (place.spoilt === undefined) this.#report('error', place.offset, place.path, show(place.node), message);
   }
 
   warning(place: Place, message: string): void {
@@ -67,6 +72,7 @@ export class YamlReader {
   /** The fields of a map. Keys beside the known ones are errors. */
   fields<Name extends string>(place: Place, known: readonly Name[]): ((name: Name) => Place) {
     const found = new Map<string, Place>();
+    const spoilt = place.spoilt === true || (place.node !== undefined && !isMap(place.node));
     for (const [key, value] of this.entries(place, `a map with ${known.join(', ')}`)) {
       if (known.includes(key.text as Name)) {
         found.set(key.text, value);
@@ -79,7 +85,10 @@ export class YamlReader {
       }
     }
     return (name) => found.get(name)
-      ?? { node: undefined, offset: place.offset, path: join(place.path, name) };
+      ?? {
+        node: undefined, offset: place.offset, path: join(place.path, name),
+        ...(spoilt ? { spoilt } : {}),
+      };
   }
 
   /** Keys are texts or numbers, and unique. */
@@ -90,6 +99,7 @@ export class YamlReader {
       return [];
     }
     const entries: (readonly [{ text: string; offset: number }, Place])[] = [];
+    const seen = new Set<string>();
     for (const { key, value } of place.node.items) {
       const settled = this.#settle(key as Node);
       const offset = (key as Node | null)?.range?.[0] ?? place.offset;
@@ -99,6 +109,12 @@ export class YamlReader {
         continue;
       }
       const text = String(written);
+      if (seen.has(text)) {
+        this.#report('error', offset, place.path, JSON.stringify(text),
+          `${JSON.stringify(text)} is written twice here; once would be right`);
+        continue;
+      }
+      seen.add(text);
       const node = value as Node | null;
       entries.push([{ text, offset }, {
         node: this.#settle(node ?? undefined), offset: node?.range?.[0] ?? offset,
@@ -136,8 +152,18 @@ export class YamlReader {
     return source ?? String(value);
   }
 
-  requiredText(place: Place, what: string): string {
+  /** As `text`, within the bound of names. */
+  name(place: Place, what?: string): string {
     const text = this.text(place, what);
+    if (text.length > nameCharsMax) {
+      this.error(place, `${text.length} characters are too many; at most ${nameCharsMax} would be `
+        + 'right');
+    }
+    return text;
+  }
+
+  requiredText(place: Place, what: string): string {
+    const text = this.name(place, what);
     if (text === '' && !this.#wrong(place)) this.error(place, `is missing; expected ${what}`);
     return text;
   }

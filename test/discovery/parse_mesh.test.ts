@@ -184,10 +184,36 @@ describe('a mistake', () => {
     ['workloads:\n-\n', '2:2: error: workloads[0]: an empty entry; expected a map'],
     ['workload: []', '1:1: error: "workload" is not known here; did you mean workloads?'],
     ['a: []', '1:1: error: "a" is not known here; known here: workloads, services, policies'],
-    ['policies: []\npolicies: []', '2:1: error: this is not YAML: Map keys must be unique'],
+    ['policies: []\npolicies: []', '2:1: error: "policies" is written twice here; once would be right'],
     ['policies: []\n---\npolicies: []', '2:1: error: a second document: one file holds one mesh'],
     [workload('protocol: HBON'),
       '3:14: error: workloads[0].protocol: "HBON" is no protocol; expected HBONE, TCP; did you mean HBONE?'],
+    [workload('services: {}'),
+      '3:4: error: workloads[0]: "services" is written twice here; once would be right'],
+    [service('ports: {80: 1, "80": 2}'),
+      '3:19: error: services[0].ports: "80" is written twice here; once would be right'],
+    ['workloads: [foo]', '1:13: error: workloads[0]: "foo" should be a map with uid, name, namespace, '
+      + 'trustDomain, serviceAccount, workloadIps, network, networkMode, protocol, waypoint, '
+      + 'networkGateway, workloadName, workloadType, canonicalName, canonicalRevision, hostname, node, '
+      + 'nativeTunnel, applicationTunnel, authorizationPolicies, status, clusterId, locality, '
+      + 'capacity, services, netns'],
+    ['workloads:\n- {namespace: a, workloadIps: [0.0.0.0]}', '2:32: error: workloads[0].workloadIps[0]: '
+      + '"0.0.0.0" is no address of a single workload'],
+    ['workloads:\n- {namespace: a, workloadIps: ["ff02::1"]}', '2:32: error: workloads[0].workloadIps[0]: '
+      + '"ff02::1" is no address of a single workload'],
+    [workload(`workloadName: ${'x'.repeat(254)}`), '3:18: error: workloads[0].workloadName: 254 '
+      + 'characters are too many; at most 253 would be right'],
+    [service(`subjectAltNames: [${'spiffe://a/ns/b/sa/c, '.repeat(256)}]`), '3:21: error: '
+      + 'services[0].subjectAltNames: 256 names are too many; at most 255 would be right'],
+    ['services:\n- {name: s, namespace: d, hostname: "a b\\nc"}', '2:37: error: services[0].hostname: '
+      + '"a b\\nc" is no host name; expected letters, digits, dots and dashes, such as '
+      + 'echo.demo.svc.cluster.local'],
+    ['policies:\n- {name: p/q, namespace: d, scope: Namespace, action: Deny, rules: []}', '2:10: error: '
+      + 'policies[0].name: "p/q" should be the policy\'s name, without a slash'],
+    [match('serviceAccounts: [d/sa]'), '3:33: error: policies[0].rules[0][0][0].serviceAccounts[0]: '
+      + '"d/sa" should be a map with namespace, serviceAccount'],
+    [match('principals: [{Exact: a, Prefix: b}]'), '3:28: error: policies[0].rules[0][0][0].principals[0]: '
+      + 'does not say how to compare; expected !Exact a, !Prefix a, !Suffix a or !Presence []'],
     [workload('capacity: -1'),
       '3:14: error: workloads[0].capacity: -1 should be a whole number from 0 to 4294967295'],
     [workload('nativeTunnel: yes'),
@@ -275,15 +301,40 @@ describe('a mistake', () => {
       + 'policies:\n- {name: q, namespace: d, scope: WorkloadSelector, action: Deny, rules: []}\n';
     expect(parseMesh(text, 'm').mesh).toBeDefined();
     expect(problems(text)).toEqual([
-      '2:3: warning: workloads[0]: the policy d/p is not in this file: without it every connection to '
-        + 'Kubernetes//Pod/d/a is denied',
-      '2:3: warning: workloads[0]: the service d/s is not in this file',
-      '3:3: warning: workloads[1]: 10.0.0.1 is also an address of Kubernetes//Pod/d/a',
+      '2:68: warning: workloads[0].services."d/s": the service d/s is not in this file',
+      '2:97: warning: workloads[0].authorizationPolicies[0]: the policy d/p is not in this file: '
+        + 'without it every connection to Kubernetes//Pod/d/a is denied',
+      '3:41: warning: workloads[1].workloadIps[0]: 10.0.0.1 is also an address of Kubernetes//Pod/d/a',
       '4:41: warning: workloads[2].workloadType: "statefulset" is no workload type that peers look '
         + 'for; it is told to them as Pod; they know Deployment, CronJob, Pod and Job',
       '6:3: warning: policies[0]: no workload names the policy d/q, so it applies to nothing',
     ]);
     expect(meshOf(text).workloads.get('Kubernetes//Pod/d/c')?.workloadType).toBe('pod');
+  });
+});
+
+describe('a doubtful place', () => {
+  const vip = (name: string, namespace: string, ip: string): string =>
+    `- {name: ${name}, namespace: ${namespace}, hostname: ${name}.${namespace}, vips: [${ip}]}\n`;
+  it.each<[string, string[]]>([
+    [workload('node: n1').replace('10.0.0.1', ''), ['2:3: warning: workloads[0]: '
+      + 'Kubernetes//Pod/demo/a has no address, so n1 cannot serve it']],
+    [workload('node: n1').replace('10.0.0.1', '10.0.0.1, "::ffff:10.0.0.1"'),
+      ['2:54: warning: workloads[0].workloadIps[1]: 10.0.0.1 is written twice']],
+    [`services:\n${vip('s', 'd', '/10.1.0.1')}${vip('t', 'd', '/10.1.0.1')}${vip('u', 'e', '/10.1.0.1')}`,
+      ['3:49: warning: services[1].vips[0]: 10.1.0.1 is also the service d/s.d, which is meant by it']],
+    [`${workload('node: ""')}services:\n${vip('s', 'd', '/10.0.0.1')}`, ['5:49: warning: '
+      + 'services[0].vips[0]: 10.0.0.1 is an address of the workload Kubernetes//Pod/demo/a, which is '
+      + 'meant by it']],
+    [service('subjectAltNames: [foo]'), ['3:22: warning: services[0].subjectAltNames[0]: "foo" is no '
+      + 'SPIFFE id of a workload, so no peer has it; spiffe://cluster.local/ns/demo/sa/web or the like '
+      + 'would be right']],
+    [match(''), ['3:14: warning: policies[0].rules[0][0][0]: a match without any condition never holds']],
+    [match('principals: []'), ['3:14: warning: policies[0].rules[0][0][0]: a match without any '
+      + 'condition never holds']],
+  ])('in %j', (text, expected) => {
+    expect(parseMesh(text, 'm').mesh).toBeDefined();
+    expect(problems(text)).toEqual(expected);
   });
 });
 
