@@ -33,7 +33,7 @@ class Outbox {
   }
   std::unique_ptr<BatchPart> takeAll() {
     // Before the swap: a part pushed in between announces itself again, which is harmless.
-    announced_.store(false, std::memory_order_seq_cst);
+    announced_.exchange(false, std::memory_order_acq_rel);
     return parts_.takeAll();
   }
 

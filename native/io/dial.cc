@@ -52,6 +52,12 @@ void Dial::onIo(uint32_t events) {
   // A connecting socket is not writable, so this one is connected.
   loop_.unwatch(fd_.get(), *this);
   Timer::cancel();
+  // Where nobody listens the kernel may have picked the destination's own port for us (simultaneous
+  // open, RFC 9293 3.5): what we sent would come back.
+  const std::optional<SocketAddress> local = localAddress(fd_.get());
+  if (local && local == peerAddress(fd_.get())) {
+    return fail(CloseReason::dialRefused, "connected to itself", ECONNREFUSED);
+  }
   Result<std::unique_ptr<TcpStream>> stream = TcpStream::adopt(loop_, std::move(fd_));
   fd_ = Fd();
   if (!stream.ok()) return events_.onDialFailed(stream.error());

@@ -77,7 +77,7 @@ Status EventLoop::init() {
 
 Status EventLoop::watch(int fd, IoWatcher& watcher) {
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.ptr = &watcher;
   if (epoll_ctl(epollFd_, EPOLL_CTL_ADD, fd, &event) != 0) {
     return makeError(CloseReason::overload, "epoll_ctl", errno);
@@ -201,7 +201,8 @@ bool EventLoop::runOnce(Nanos maxWait) {
     uint64_t drained;
     while (read(wakeFd_, &drained, sizeof drained) > 0) {
     }
-    wakePending_.store(false, std::memory_order_release);
+    // Read and written in one: what was posted before a wake() that found it set is seen below.
+    wakePending_.exchange(false, std::memory_order_acq_rel);
     if (wakeObserver_ != nullptr) wakeObserver_->onWake();
   }
   pending_ = nullptr;

@@ -16,7 +16,7 @@ namespace onehop::io {
 
 class EventLoop;
 
-// Told of readiness, edge-triggered: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP.
+// Told of readiness, edge-triggered: EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP.
 class IoWatcher {
  public:
   virtual void onIo(uint32_t events) = 0;

@@ -155,7 +155,7 @@ Relay::Step Relay::step(bool up, size_t* moved) {
   }
   const uint32_t spliceAfter = loop_.options().spliceAfterBytes;
   way.streak += static_cast<uint32_t>(std::min<size_t>(written.bytes, spliceAfter));
-  if (spliceAfter > 0 && way.streak >= spliceAfter && from(up).rawFd() >= 0 && to(up).rawFd() >= 0) {
+  if (spliceAfter > 0 && way.streak >= spliceAfter && fromFd(up) >= 0 && toFd(up) >= 0) {
     way.streak = 0;
     if (!way.busy) way.busy = std::make_unique<Busy>();
     way.busy->pipe.open();
@@ -165,8 +165,11 @@ Relay::Step Relay::step(bool up, size_t* moved) {
 
 Relay::Step Relay::spliceStep(bool up, size_t* moved) {
   Busy& busy = *direction(up).busy;
-  const SpliceResult result =
-      busy.pipe.move(from(up).rawFd(), to(up).rawFd(), kBytesPerTurn - *moved);
+  if (fromFd(up) < 0 && busy.pipe.empty()) {  // urgent data came: go on by copying
+    busy.pipe.close();
+    return Step::moved;
+  }
+  const SpliceResult result = busy.pipe.move(fromFd(up), toFd(up), kBytesPerTurn - *moved);
   if (result.bytes > 0) {
     loop_.countSpliced(result.bytes);
     *moved += result.bytes;
@@ -187,6 +190,12 @@ Relay::Step Relay::spliceStep(bool up, size_t* moved) {
       const iovec part{&byte, 1};
       const IoResult read = from(up).readv(&part, 1);
       if (read.state == IoState::end) return endDirection(up);
+      // The end came after the stream's last short read, and before its event: that is on its way.
+      if (read.state == IoState::wouldBlock) return Step::blocked;
+      if (read.state == IoState::ok) {
+        busy.rest.assign(1, byte);
+        return Step::moved;
+      }
       finish(read.reason, up ? RelayEnd::a : RelayEnd::b, read.code);
       return Step::stop;
     }

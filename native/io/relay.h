@@ -88,6 +88,8 @@ class Relay final : private DriverEvents, private PassHook {
   Direction& direction(bool up) { return up ? up_ : down_; }
   ByteStream& from(bool up) { return up ? *a_ : *b_; }
   ByteStream& to(bool up) { return up ? *b_ : *a_; }
+  int fromFd(bool up) { return from(up).rawFd(ByteStream::RawUse::read); }
+  int toFd(bool up) { return to(up).rawFd(ByteStream::RawUse::write); }
   void finish(CloseReason reason, RelayEnd end, int code);
 
   EventLoop& loop_;

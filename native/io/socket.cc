@@ -97,14 +97,14 @@ Result<ListenSocket> openListenerHere(const ListenOptions& options) {
 template <typename Make>
 auto inNamespace(const NetContext& context, Make make) -> decltype(make()) {
   if (context.netnsFd < 0) return make();
-  static thread_local const int kHome = ::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-  if (kHome < 0) return makeError(CloseReason::internal, "own network namespace", errno);
+  static thread_local const Fd kHome(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  if (!kHome) return makeError(CloseReason::internal, "own network namespace", errno);
   if (setns(context.netnsFd, CLONE_NEWNET) != 0) {
     return makeError(CloseReason::removed, "enter network namespace", errno);
   }
   auto result = make();
   // A shard that cannot return would make every later socket in a stranger's namespace.
-  CHECK(setns(kHome, CLONE_NEWNET) == 0);
+  CHECK(setns(kHome.get(), CLONE_NEWNET) == 0);
   return result;
 }
 
@@ -186,19 +186,25 @@ int connectError(int fd) {
 }
 
 Result<Accepted> acceptOne(int listener) {
-  RawAddress raw;
-  const int fd = accept4(listener, raw.get(), &raw.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd >= 0) return Accepted{Fd(fd), decodeAddress(raw).value_or(SocketAddress{})};
-  // These concern the one connection that went away before we took it (accept(2)).
-  if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR || errno == EPROTO ||
-      errno == ENETDOWN || errno == EHOSTUNREACH || errno == ENETUNREACH) {
-    return Accepted{};
+  constexpr int kGoneMax = 64;
+  for (int i = 0; i < kGoneMax; ++i) {
+    RawAddress raw;
+    const int fd = accept4(listener, raw.get(), &raw.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) return Accepted{Fd(fd), decodeAddress(raw).value_or(SocketAddress{})};
+    if (errno == EAGAIN) return Accepted{};
+    // These concern the one connection that went away before we took it (accept(2)); others may wait
+    // behind it, and no edge tells of them.
+    if (errno != ECONNABORTED && errno != EINTR && errno != EPROTO && errno != ENETDOWN &&
+        errno != EHOSTUNREACH && errno != ENETUNREACH) {
+      break;
+    }
   }
   return makeError(CloseReason::overload, "accept", errno);
 }
 
 void tune(int fd, const SocketOptions& options) {
   setInt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  setInt(fd, SOL_SOCKET, SO_OOBINLINE, 1);  // or the urgent byte would be lost on the way
   if (options.keepaliveIdleSeconds > 0) {
     setInt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     setInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, options.keepaliveIdleSeconds);

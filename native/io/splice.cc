@@ -32,6 +32,7 @@ SpliceResult SplicePipe::move(int fromFd, int toFd, size_t most) {
   SpliceResult result;
   while (result.bytes < most) {
     if (held_ == 0) {
+      if (fromFd < 0) return result;
       const ssize_t taken = ::splice(fromFd, nullptr, in_.get(), nullptr,
                                      std::min<size_t>(most - result.bytes, kBytes), kFlags);
       if (taken == 0) {

@@ -26,7 +26,8 @@ class SplicePipe {
   bool isOpen() const { return static_cast<bool>(in_); }
   bool empty() const { return held_ == 0; }
   void close();
-  // Moves up to `most` bytes from one socket to the other, as far as both allow at once.
+  // Moves up to `most` bytes from one socket to the other, as far as both allow at once. Without
+  // `fromFd` only what the pipe holds.
   SpliceResult move(int fromFd, int toFd, size_t most);
 
  private:

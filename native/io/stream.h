@@ -54,8 +54,12 @@ class ByteStream {
   virtual void reset(CloseReason reason) = 0;
   // Null stops the calls. The observer must outlive the stream or unset itself.
   virtual void setObserver(StreamObserver* observer) = 0;
-  // >= 0 when plain bytes may be moved by the kernel on this descriptor.
-  virtual int rawFd() const { return -1; }
+  // >= 0 when the kernel may move plain bytes from this descriptor, or to it.
+  enum class RawUse : uint8_t { read, write };
+  virtual int rawFd(RawUse use) const {
+    static_cast<void>(use);
+    return -1;
+  }
   // After splice(2) on rawFd() met EAGAIN on our side: counts as wouldBlock.
   virtual void noteKernelBlocked(bool reading) { static_cast<void>(reading); }
   // Non-null when this stream multiplexes and wants to pull and push by itself.

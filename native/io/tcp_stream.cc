@@ -59,7 +59,7 @@ IoResult TcpStream::readv(const iovec* parts, int count) {
     return {IoState::end, 0, CloseReason::none, 0};
   }
   // A short read drained the socket; the next edge tells of more. After RDHUP there is no next edge.
-  if (static_cast<size_t>(bytes) < asked && !peerEnded_) readable_ = false;
+  if (static_cast<size_t>(bytes) < asked && !peerEnded_ && !urgent_) readable_ = false;
   return {IoState::ok, static_cast<size_t>(bytes), CloseReason::none, 0};
 }
 
@@ -116,6 +116,7 @@ void TcpStream::closeInOrder() {
 
 void TcpStream::onIo(uint32_t events) {
   if ((events & EPOLLRDHUP) != 0) peerEnded_ = true;
+  if ((events & EPOLLPRI) != 0) urgent_ = true;
   if ((events & EPOLLERR) != 0 && !failed_) {
     const int error = connectError(fd_.get());
     if (error != 0) {

@@ -19,7 +19,10 @@ class TcpStream final : public ByteStream, private IoWatcher {
   void closeWrite() override;
   void reset(CloseReason reason) override;
   void setObserver(StreamObserver* observer) override { observer_ = observer; }
-  int rawFd() const override { return fd_.get(); }
+  // Not to be read any more once urgent data came: splice(2) does not go past its mark.
+  int rawFd(RawUse use) const override {
+    return urgent_ && use == RawUse::read ? -1 : fd_.get();
+  }
   void noteKernelBlocked(bool reading) override;
 
   // Plain close(2), for a connection whose protocol has already ended in order.
@@ -43,6 +46,7 @@ class TcpStream final : public ByteStream, private IoWatcher {
   bool peerEnded_ = false;    // RDHUP seen: a short read may hide the end, so keep reading
   bool sawEnd_ = false;       // a read returned 0
   bool wroteEnd_ = false;
+  bool urgent_ = false;       // a mark ends reads short of what waits
   bool failed_ = false;
 };
 static_assert(sizeof(TcpStream) <= 64);
