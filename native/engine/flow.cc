@@ -267,12 +267,6 @@ const CompiledVerdict& Flow::verdict() const {
 
 void Flow::route() {
   state_ = State::dialling;
-  const CompiledVerdict& decided = verdict();
-  generation_ = decided.generation;
-  if (!decided.allow) {
-    counters_ = decided.counters;
-    return end(decided.reason, Side::internal, decided.status);
-  }
   tryNext();
 }
 
@@ -283,6 +277,11 @@ void Flow::tryNext() {
     setup_->triedCount = 0;
   }
   generation_ = decided.generation;
+  // A newer verdict may deny and yet keep the flow that was on its way.
+  if (!decided.allow) {
+    counters_ = decided.counters;
+    return end(decided.reason, Side::internal, decided.status);
+  }
   const int index = setup_->triedCount < kTriesMax
                         ? decided.pick(shard_.random(), setup_->tried.data(), setup_->triedCount)
                         : -1;
@@ -416,7 +415,7 @@ void Flow::tryFailed(const Error& error) {
   setup_->dial.reset();
   setup_->lastError = error;
   // The peer's answer is about the destination, not about the way to it.
-  if (error.reason == CloseReason::connectRefused || verdict().endpoints.size() == 1) {
+  if (error.reason == CloseReason::connectRefused) {
     return end(error.reason, Side::upstream, error.code, error.detail);
   }
   tryNext();
