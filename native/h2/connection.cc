@@ -166,6 +166,7 @@ void Connection::respond(Stream& stream, const HeaderList& fields, bool end) {
   queueHeaders(stream, fields, end);
   if (status[0] == '1') return;
   stream.headersSent_ = true;
+  stream.connected_ = stream.isConnect_ && status[0] == '2';
   guard_.earn(Charge::glitch, kGlitchesPerAnswer);
   if (!end) {
     if (stream.sourceReady_) sourceReady(stream);

@@ -51,17 +51,24 @@ uint32_t WindowShares::takeConnectionCredit() {
 
 void WindowShares::hold(Stream& stream, size_t bytes) {
   stream.unconsumed_ += static_cast<uint32_t>(bytes);
+  held_ += bytes;
   if (ledger_ != nullptr) ledger_->add(bytes);
 }
 
 void WindowShares::release(Stream& stream, size_t bytes) {
   CHECK(bytes <= stream.unconsumed_);
   stream.unconsumed_ -= static_cast<uint32_t>(bytes);
+  held_ -= bytes;
   if (ledger_ != nullptr) ledger_->subtract(bytes);
 }
 
+bool WindowShares::overloaded() const {
+  if (ledger_ == nullptr || !ledger_->full()) return false;
+  return held_ > (ledger_->broken() ? limits_.streamMin : ledger_->much());
+}
+
 uint32_t WindowShares::share() const {
-  if (ledger_ != nullptr && ledger_->scarce()) return limits_.streamMin;
+  if (ledger_ != nullptr && ledger_->scarce() && held_ > ledger_->much()) return limits_.streamMin;
   const uint32_t busy = std::max<uint32_t>(busyStreams_, 1);
   return std::max(budget_ / busy, limits_.streamMin);
 }

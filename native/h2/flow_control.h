@@ -16,12 +16,15 @@ class WindowLedger {
   void add(size_t bytes) { bytes_ += bytes; }
   void subtract(size_t bytes);
   size_t bytes() const { return bytes_; }
-  // Over three quarters: shares shrink to their minimum. Over the cap: only streams that hold nothing
-  // are given credit. Over twice the cap: the stream that delivers is reset (windows were granted when
-  // there was room, so the cap alone cannot be kept without it).
+  // Over three quarters: shares of connections that hold much shrink to their minimum. Over the cap:
+  // only streams that hold nothing are given credit, and the stream that delivers to a connection that
+  // holds much is reset (windows were granted when there was room, so the cap alone cannot be kept
+  // without it). Over twice the cap: the same on every connection that holds more than a trifle.
   bool scarce() const { return bytes_ > bytesMax_ / 4 * 3; }
   bool full() const { return bytes_ > bytesMax_; }
   bool broken() const { return bytes_ > 2 * bytesMax_; }
+  // One connection holding this is many times what a drained one does within a turn.
+  size_t much() const { return bytesMax_ / 64; }
 
  private:
   size_t bytes_ = 0;
@@ -66,7 +69,9 @@ class WindowShares {
   uint32_t budget() const { return budget_; }
   uint64_t arrivedBytes() const { return arrivedBytes_; }
   uint32_t busyStreams() const { return busyStreams_; }
-  bool overloaded() const { return ledger_ != nullptr && ledger_->broken(); }
+  // Payload that was received and not passed on, of all streams.
+  uint64_t held() const { return held_; }
+  bool overloaded() const;
 
  private:
   const WindowLimits& limits_;
@@ -75,6 +80,7 @@ class WindowShares {
   Nanos nextSampleAt_ = 0;
   Nanos roundTripMin_ = 0;
   uint64_t arrivedBytes_ = 0;
+  uint64_t held_ = 0;
   uint64_t batchStartBytes_ = 0;
   uint64_t sampleStartBytes_ = 0;
   uint64_t busyRoundBytes_ = 0;  // arrivedBytes_ when the present busy round began

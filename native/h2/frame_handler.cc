@@ -350,7 +350,7 @@ bool FrameHandler::onPing(const FrameHeader& header, ByteSpan payload) {
 bool FrameHandler::onGoaway(const FrameHeader&, ByteSpan payload) {
   const uint32_t last = load32(payload.data()) & kStreamIdMax;
   const auto code = static_cast<ErrorCode>(load32(payload.data() + 4));
-  if (!charge(Charge::glitch, "GOAWAY flood")) return false;
+  if (!charge(Charge::answered, "GOAWAY flood")) return false;  // each looks at every stream
   c_.goawayReceived_ = true;
   if (c_.role_ == Role::client) {
     std::vector<uint32_t> above;

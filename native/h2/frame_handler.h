@@ -22,7 +22,7 @@ class FrameHandler final : public FrameReader::Sink {
   bool onSettings(const FrameHeader& header, ByteSpan payload);
   bool onSettingsAck();
   bool applySetting(uint16_t id, uint32_t value);
-  bool applyInitialWindow(uint32_t value);
+  bool applyInitialWindow();
   bool onPing(const FrameHeader& header, ByteSpan payload);
   bool onGoaway(const FrameHeader& header, ByteSpan payload);
   bool onWindowUpdate(const FrameHeader& header, ByteSpan payload);
@@ -46,6 +46,7 @@ class FrameHandler final : public FrameReader::Sink {
   bool alive() const { return !c_.dead_; }
 
   Connection& c_;
+  uint32_t initialWindow_ = 0;  // the last one of the SETTINGS frame being read
 };
 
 }  // namespace onehop::h2

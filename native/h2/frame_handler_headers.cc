@@ -68,6 +68,7 @@ bool FrameHandler::onMoreHeaders(Stream& stream, bool end, HpackOutcome outcome,
                                  const HeaderList& fields) {
   if (stream.remoteEnded_) return streamError(stream.id_, ErrorCode::streamClosed);
   if (outcome == HpackOutcome::tooLarge) return streamError(stream.id_, ErrorCode::enhanceYourCalm);
+  if (stream.connected_) return streamError(stream.id_, ErrorCode::protocolError);  // RFC 9113 8.5
   if (stream.headersSeen_) return onTrailers(stream, end, fields);
   CHECK(c_.role_ == Role::client);
   const MessageFacts facts = inspectMessage(MessageKind::response, fields);
@@ -81,6 +82,7 @@ bool FrameHandler::onMoreHeaders(Stream& stream, bool end, HpackOutcome outcome,
   if (interim && !charge(Charge::empty, "interim responses")) return false;
   if (!interim) {
     stream.headersSeen_ = true;
+    stream.connected_ = stream.isConnect_ && facts.status < 300;
     stream.remoteEnded_ = end;
     c_.guard_.earn(Charge::glitch, kGlitchesPerAnswer);
     if (counts) stream.contentLeft_ = facts.contentLength;
@@ -110,9 +112,12 @@ bool FrameHandler::onSettings(const FrameHeader& header, ByteSpan payload) {
     c_.settingsReceived_ = true;
     c_.peer_.streamsMax = 0xffffffff;
   }
+  initialWindow_ = c_.peer_.initialWindow;
   for (; payload.size() >= 6; payload = payload.subspan(6)) {
     if (!applySetting(load16(payload.data()), load32(payload.data() + 2))) return false;
   }
+  // Once for all entries: each look goes through all streams.
+  if (!applyInitialWindow()) return false;
   if (c_.settingsAcked_) c_.settingsDeadline_ = 0;
   if (c_.role_ == Role::client) c_.streamsAllowed_ = c_.peer_.streamsMax;
   c_.queueFrame(FrameType::settings, kFlagAck, 0, {});
@@ -144,7 +149,9 @@ bool FrameHandler::applySetting(uint16_t id, uint32_t value) {
       c_.peer_.streamsMax = value;
       return true;
     case SettingId::initialWindowSize:
-      return applyInitialWindow(value);
+      if (value > kWindowMax) return fail(ErrorCode::flowControlError, "initial window too large");
+      initialWindow_ = value;
+      return true;
     case SettingId::maxFrameSize:
       if (value < kFrameSizeDefault || value > kFrameSizeLimit) {
         return fail(ErrorCode::protocolError, "bad MAX_FRAME_SIZE");
@@ -158,10 +165,10 @@ bool FrameHandler::applySetting(uint16_t id, uint32_t value) {
   return true;  // unknown: ignored
 }
 
-bool FrameHandler::applyInitialWindow(uint32_t value) {
-  if (value > kWindowMax) return fail(ErrorCode::flowControlError, "initial window too large");
-  const int64_t delta = static_cast<int64_t>(value) - c_.peer_.initialWindow;
-  c_.peer_.initialWindow = value;
+bool FrameHandler::applyInitialWindow() {
+  const int64_t delta = static_cast<int64_t>(initialWindow_) - c_.peer_.initialWindow;
+  if (delta == 0) return true;
+  c_.peer_.initialWindow = initialWindow_;
   for (const auto& entry : c_.streams_) {
     Stream& stream = *entry.second;
     if (stream.sendWindow_ + delta > kWindowMax) {

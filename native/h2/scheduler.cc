@@ -46,7 +46,9 @@ void Scheduler::count(Stream& stream, size_t bytes) {
   stream.turnBytes_ += static_cast<uint32_t>(bytes);
   stream.deficit_ -= static_cast<int32_t>(bytes);
   sentBytes_ += bytes;
-  if (sparse_.contains(stream)) sparseRun_ += static_cast<int32_t>(bytes);
+  if (sparse_.contains(stream)) {
+    sparseRun_ = std::min(sparseRun_ + static_cast<int32_t>(bytes), kSparseRun);
+  }
 }
 
 bool Scheduler::isSparse(const Stream& stream) const {

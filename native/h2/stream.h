@@ -50,6 +50,7 @@ class Stream : public ListLink<ReadyTag>, public ListLink<CreditTag> {
   bool closed_ : 1 = false;
   bool isConnect_ : 1 = false;
   bool isHead_ : 1 = false;
+  bool connected_ : 1 = false;      // CONNECT answered with 2xx: carries DATA and nothing else
   bool headersSeen_ : 1 = false;    // final (not 1xx) headers of the peer
   bool headersSent_ : 1 = false;
   bool sourceReady_ : 1 = false;    // the source has bytes, or its end

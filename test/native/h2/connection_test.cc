@@ -146,7 +146,7 @@ TEST(ConnectionTest, InterimResponseThenFinal) {
 
 TEST(ConnectionTest, TrailersEndTheDirection) {
   Pair pair;
-  Flow* up = pair.client.open();
+  Flow* up = pair.client.post();
   pair.run();
   Flow& down = pair.other(*up);
   HeaderList trailers;

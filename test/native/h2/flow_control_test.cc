@@ -176,19 +176,50 @@ TEST(WindowLedgerTest, CountsAcrossConnectionsAndComesBackToZero) {
   EXPECT_EQ(ledger.bytes(), 0u);
 }
 
-TEST(WindowLedgerTest, ScarcityShrinksSharesAndFullnessStopsHolders) {
+TEST(WindowLedgerTest, ScarcityAndFullness) {
   WindowLedger ledger(1 << 20);
-  WindowLimits limits;
-  WindowShares shares(limits, &ledger);
-  EXPECT_EQ(shares.share(), limits.budgetInitial);
-  ledger.add(900000);
-  EXPECT_EQ(shares.share(), limits.streamMin);
+  ledger.add(700000);
+  EXPECT_FALSE(ledger.scarce());
+  ledger.add(200000);
+  EXPECT_TRUE(ledger.scarce());
   EXPECT_FALSE(ledger.full());
   ledger.add(200000);
   EXPECT_TRUE(ledger.full());
-  EXPECT_FALSE(shares.overloaded());
+  EXPECT_FALSE(ledger.broken());
   ledger.add(1 << 20);
-  EXPECT_TRUE(shares.overloaded());
+  EXPECT_TRUE(ledger.broken());
+}
+
+// A peer whose bytes nobody reads fills the ledger of all: it pays for that, its neighbours do not.
+TEST(WindowLedgerTest, WhoHoldsTheLedgerIsCutAndNotWhoDrains) {
+  constexpr size_t kCap = 8 << 20;
+  WindowLedger ledger(kCap);
+  Attacked hoarder(Role::server, {}, &ledger);
+  Attacked honest(Role::server, {}, &ledger);
+  hoarder.endpoint.autoConsume = false;
+  ASSERT_TRUE(honest.open());
+  int cut = 0;
+  const std::string part(16000, 'x');
+  for (uint32_t id = 1; id < 200; id += 2) {
+    ASSERT_TRUE(hoarder.open(id));
+    for (int i = 0; i < 16; ++i) ASSERT_TRUE(hoarder.feed(dataFrame(id, part)));
+    cut += hoarder.resetCode(id) == 11;
+    ASSERT_TRUE(honest.feed(dataFrame(1, part)));
+    for (const Frame& f : honest.written()) ASSERT_NE(f.type, 3);
+  }
+  EXPECT_GT(cut, 10);
+  EXPECT_LE(ledger.bytes(), kCap + (256u << 10));
+  EXPECT_EQ(honest.endpoint.flows.at(1)->closes, 0);
+  EXPECT_EQ(honest.endpoint.connection.streamsActive(), 1u);
+  // Its windows are not those of scarcity either.
+  uint32_t credit = 0;
+  for (int i = 0; i < 128; ++i) {
+    ASSERT_TRUE(honest.feed(dataFrame(1, part)));
+    for (const Frame& f : honest.written()) {
+      if (f.type == 8 && f.stream == 1) credit = std::max(credit, f.word());
+    }
+  }
+  EXPECT_GT(credit, 256u << 10);
 }
 
 // RFC 9113 6.9 by a model: random arrivals, reads, credits and setting changes between two

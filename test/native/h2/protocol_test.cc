@@ -285,9 +285,35 @@ TEST(ProtocolTest, ContentLength) {
 }
 
 TEST(ProtocolTest, Trailers) {
-  EXPECT_EQ(server(headersFrame(1, literal("a", "b"), 5), kOpen), kFine);
-  EXPECT_EQ(server(headersFrame(1, literal("a", "b"), 4), kOpen), reset(kProtocol));
-  EXPECT_EQ(server(headersFrame(1, literal(":path", "/"), 5), kOpen), reset(kProtocol));
+  const std::string post = headersFrame(
+      1, literal(":method", "POST") + literal(":scheme", "https") + literal(":path", "/"));
+  EXPECT_EQ(server(headersFrame(1, literal("a", "b"), 5), post), kFine);
+  EXPECT_EQ(server(headersFrame(1, literal("a", "b"), 4), post), reset(kProtocol));
+  EXPECT_EQ(server(headersFrame(1, literal(":path", "/"), 5), post), reset(kProtocol));
+}
+
+// RFC 9113 8.5: DATA and stream management only, once connected.
+TEST(ProtocolTest, NothingButDataOnAConnectedStream) {
+  EXPECT_EQ(server(headersFrame(1, literal("a", "b"), 5), kOpen), reset(kProtocol));
+  EXPECT_EQ(client(headersFrame(1, okBlock()) + headersFrame(1, literal("a", "b"), 5)),
+            reset(kProtocol));
+  EXPECT_EQ(server(dataFrame(1, "x") + windowFrame(1, 5) + frame(2, 0, 1, number(0, 5)), kOpen),
+            kFine);
+  // Refused, it is a response like any other.
+  const std::string refused = headersFrame(1, literal(":status", "503"));
+  EXPECT_EQ(client(refused + headersFrame(1, literal("a", "b"), 5)), kFine);
+}
+
+// The last entry of a SETTINGS frame counts, as all of them in order would.
+TEST(ProtocolTest, SeveralInitialWindowsInOneSettings) {
+  Attacked attacked(Role::server);
+  ASSERT_TRUE(attacked.open());
+  const Stream& stream = *attacked.endpoint.flows.at(1)->stream;
+  ASSERT_TRUE(attacked.feed(settingsFrame({{4, 0}, {4, 1}, {4, 70000}, {4, 100}})));
+  EXPECT_EQ(stream.sendWindow(), 100);
+  ASSERT_TRUE(attacked.feed(settingsFrame({{4, 0}})));
+  EXPECT_EQ(stream.sendWindow(), 0);
+  EXPECT_EQ(outcomeOf(attacked, settingsFrame({{4, 5}, {4, 0x80000000u}})), goaway(kFlow));
 }
 
 TEST(ProtocolTest, Responses) {

@@ -170,5 +170,21 @@ TEST_F(SchedulerTest, AResetOrEndedStreamLeavesTheRound) {
   EXPECT_EQ(bytes.at(3), 1u << 20);
 }
 
+// What sparse streams sent while no bulk stream waited is no debt and no overflow.
+TEST_F(SchedulerTest, GigabytesOfSparseTrafficLeaveTheRoundAsItWas) {
+  std::vector<Flow*> flows;
+  for (int i = 0; i < 100; ++i) flows.push_back(open());
+  const std::string text(16000, 's');
+  for (int64_t sent = 0; sent < int64_t{17} << 27; sent += 100 * 16000) {
+    for (Flow* f : flows) client.endpoint.send(*f, text);
+    client.endpoint.produce(4 << 20);
+    ASSERT_TRUE(client.feed(windowFrame(0, 100 * 16000)));
+  }
+  Flow* bulk = open();
+  send(bulk, 8 << 20);
+  for (Flow* f : flows) send(f, 16000);
+  EXPECT_GT(bytesByStream(2 << 20)[201], 300000u);
+}
+
 }  // namespace
 }  // namespace onehop::h2

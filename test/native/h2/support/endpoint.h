@@ -111,6 +111,17 @@ class Endpoint final : public ConnectionEvents {
     HeaderList fields;
     fields.add(":method", "CONNECT");
     fields.add(":authority", authority);
+    return begin(fields, end);
+  }
+  // A request with payload.
+  Flow* post() {
+    HeaderList fields;
+    fields.add(":method", "POST");
+    fields.add(":scheme", "https");
+    fields.add(":path", "/");
+    return begin(fields, false);
+  }
+  Flow* begin(const HeaderList& fields, bool end) {
     auto owned = std::make_unique<Flow>();
     Stream* stream = connection.openStream(fields, end ? nullptr : owned.get(), owned.get(), end);
     if (stream == nullptr) return nullptr;
