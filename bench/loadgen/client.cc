@@ -324,6 +324,7 @@ class Client {
     flow.busy = true;
     ++busyCount_;
     flow.unsent = flow.missing = plan_.messageBytes;
+    if (plan_.work == Work::connectClose) flow.target = nextTarget_++;
     if (connects()) return open(flow);
     if (plan_.work == Work::http) {
       flow.sent = (flow.start + ++flow.turn * 1021ull) % Pattern::kPeriod;
@@ -553,6 +554,7 @@ class Client {
   double cpu_ = 0;
   double runDelay_ = 0;
   uint64_t answered_ = 0;
+  unsigned nextTarget_ = 0;  // connectClose
   size_t openCount_ = 0;
   size_t connecting_ = 0;
   size_t busyCount_ = 0;

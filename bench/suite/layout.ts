@@ -1,4 +1,5 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
 import type { Layout, LayoutName, Side } from './system.js';
@@ -9,21 +10,29 @@ export const layoutNames: readonly LayoutName[] = ['loopback', 'netns'];
 const portFirst = 20_000;
 const portLast = 29_999;
 const listenState = '0A';
+const namespacePrefix = 'ohb';
+/** Of the far host on loopback, as /proc/net/tcp writes it; all others are the near side's. */
+const farByte = '03';
 
 /** A layout that exists until it is removed. */
 export interface LiveLayout extends Layout {
   remove(): void;
 }
 
-async function listeningPorts(proc: string): Promise<Set<number>> {
+interface Listener {
+  /** As in /proc/net/tcp: hexadecimal, the last byte of an IPv4 address first. */
+  readonly address: string;
+  readonly port: number;
+}
+
+async function listenersOf(proc: string): Promise<Listener[]> {
   const tables = await Promise.all(['tcp', 'tcp6'].map((name) =>
-    readFile(`${proc}/net/${name}`, 'utf8').catch(() => '')));
-  const ports = new Set<number>();
-  for (const line of tables.join('\n').split('\n')) {
-    const [, local = '', , state] = line.trim().split(/\s+/);
-    if (state === listenState) ports.add(Number.parseInt(local.split(':')[1] ?? '', 16));
-  }
-  return ports;
+    readFile(`${proc}/net/${name}`, 'latin1').catch(() => '')));
+  return tables.join('\n').split('\n').flatMap((line) => {
+    const [, local = '', , state] = line.trim().split(/\s+/, 4);
+    const [address = '', port = ''] = local.split(':');
+    return state === listenState ? [{ address, port: Number.parseInt(port, 16) }] : [];
+  });
 }
 
 abstract class BaseLayout implements LiveLayout {
@@ -42,7 +51,7 @@ abstract class BaseLayout implements LiveLayout {
   abstract remove(): void;
 
   async freePort(side: Side): Promise<number> {
-    const taken = await listeningPorts(this.proc(side));
+    const taken = new Set((await listenersOf(this.proc(side))).map(({ port }) => port));
     for (let tries = 0; tries < 1_000; tries += 1) {
       const port = portFirst + Math.floor(Math.random() * (portLast - portFirst + 1));
       if (taken.has(port) || this.#given.has(port)) continue;
@@ -52,8 +61,14 @@ abstract class BaseLayout implements LiveLayout {
     throw new Error(`no free port from ${portFirst} to ${portLast}`);
   }
 
-  async isListening(side: Side, port: number): Promise<boolean> {
-    return (await listeningPorts(this.proc(side))).has(port);
+  async isListening(side: Side, port: number, least = 1): Promise<boolean> {
+    const found = await listenersOf(this.proc(side));
+    return found.filter((one) => one.port === port && this.owns(side, one.address)).length >= least;
+  }
+
+  /** Whether a listener at this address can be of that side; see Listener. */
+  protected owns(_side: Side, _address: string): boolean {
+    return true;
   }
 }
 
@@ -68,15 +83,24 @@ function pinned({ near, far }: Pinning, side: Side): readonly string[] {
   return cpus === '' ? [] : ['taskset', '-c', cpus];
 }
 
+function run(command: string, args: readonly string[], input = ''): void {
+  const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8', input });
+  if (error !== undefined) throw new Error(`${command}: ${error.message}`);
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr.trim()}`);
+}
+
 class LoopbackLayout extends BaseLayout {
   readonly name = 'loopback';
+  readonly #ending: string;
   readonly nearHost: string;
   readonly farHost: string;
 
   constructor(private readonly pinning: Pinning) {
     super();
     const byte = (): number => 2 + Math.floor(Math.random() * 190);
-    const prefix = `127.${byte()}.${byte()}`;
+    const bytes = [127, byte(), byte()];
+    const prefix = bytes.join('.');
+    this.#ending = bytes.reverse().map((one) => one.toString(16).padStart(2, '0')).join('');
     this.nearHost = `${prefix}.2`;
     this.farHost = `${prefix}.3`;
   }
@@ -89,29 +113,90 @@ class LoopbackLayout extends BaseLayout {
     return '/proc/self';
   }
 
-  remove(): void {}
+  protected override owns(side: Side, address: string): boolean {
+    if (/^0+$/.test(address)) return true;
+    return address.toLowerCase().endsWith(this.#ending)
+      && (address.startsWith(farByte) === (side === 'far'));
+  }
+
+  remove(): void {
+    // Nothing was made.
+  }
 }
 
-function run(command: string, ...args: string[]): void {
-  const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
-  if (error !== undefined) throw new Error(`${command}: ${error.message}`);
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr.trim()}`);
+/** A network namespace until it is removed; its listeners can be looked up. */
+class Namespace {
+  static #made = 0;
+  readonly name: string;
+  #anchor: ChildProcess | undefined;
+
+  constructor(side: Side, congestion: string) {
+    Namespace.#made += 1;
+    this.name = `${namespacePrefix}${process.pid}-${Namespace.#made}-${side}`;
+    run('ip', ['netns', 'add', this.name]);
+    this.exec(['ip', 'link', 'set', 'lo', 'up']);
+    if (congestion !== '') {
+      this.exec(['sysctl', '-q', '-w', `net.ipv4.tcp_congestion_control=${congestion}`]);
+    }
+    // Its /proc directory shows the namespace; it ends with us, for its input does.
+    this.#anchor = spawn('ip', ['netns', 'exec', this.name, 'cat'], {
+      stdio: ['pipe', 'ignore', 'ignore'], detached: true,
+    });
+  }
+
+  get argv(): readonly string[] {
+    return ['ip', 'netns', 'exec', this.name];
+  }
+
+  get proc(): string {
+    return `/proc/${this.#anchor?.pid ?? 0}`;
+  }
+
+  exec(argv: readonly string[], input = ''): void {
+    run('ip', ['netns', 'exec', this.name, ...argv], input);
+  }
+
+  remove(): void {
+    this.#anchor?.kill('SIGKILL');
+    spawnSync('ip', ['netns', 'del', this.name], { stdio: 'ignore' });
+  }
+}
+
+/** Loopback of a network namespace of its own, where every socket takes this congestion control. */
+class OwnLoopbackLayout extends LoopbackLayout {
+  readonly #namespace: Namespace;
+
+  constructor(pinning: Pinning, congestion: string) {
+    super(pinning);
+    this.#namespace = new Namespace('near', congestion);
+  }
+
+  override inside(side: Side): readonly string[] {
+    return [...this.#namespace.argv, ...super.inside(side)];
+  }
+
+  protected override proc(): string {
+    return this.#namespace.proc;
+  }
+
+  override remove(): void {
+    this.#namespace.remove();
+  }
 }
 
 class NetnsLayout extends BaseLayout {
   readonly name = 'netns';
-  readonly nearHost: string;
-  readonly farHost: string;
-  readonly #tag = `ohb${process.pid}`;
-  readonly #anchors: Partial<Record<Side, ReturnType<typeof spawn>>> = {};
+  readonly nearHost = '10.213.7.2';
+  readonly farHost = '10.213.7.3';
+  readonly #spaces: Partial<Record<Side, Namespace>> = {};
 
-  constructor(private readonly pinning: Pinning) {
+  constructor(private readonly pinning: Pinning, congestion: string) {
     super();
-    const subnet = `10.213.${process.pid % 256}`;
-    this.nearHost = `${subnet}.2`;
-    this.farHost = `${subnet}.3`;
     try {
-      this.#make();
+      for (const side of ['near', 'far'] as const) {
+        this.#spaces[side] = new Namespace(side, congestion);
+      }
+      this.#join();
     } catch (error) {
       this.remove();
       throw error;
@@ -119,52 +204,90 @@ class NetnsLayout extends BaseLayout {
   }
 
   inside(side: Side): readonly string[] {
-    return ['ip', 'netns', 'exec', this.#namespace(side), ...pinned(this.pinning, side)];
+    return [...this.#space(side).argv, ...pinned(this.pinning, side)];
+  }
+
+  netns(side: Side): string {
+    return `/run/netns/${this.#space(side).name}`;
+  }
+
+  capture(side: Side, port: number, to: number): void {
+    // By port and not by user: the reset of a socket that nobody owns any more has no user.
+    this.#space(side).exec(['nft', '-f', '-'], `
+table ip bench {
+  chain untrack_out {
+    type filter hook output priority raw;
+    tcp dport ${port} accept
+    tcp sport ${to} accept
+    notrack
+  }
+  chain untrack_in {
+    type filter hook prerouting priority raw;
+    notrack
+  }
+  chain redirect_out {
+    type nat hook output priority -100;
+    tcp dport ${port} redirect to :${to}
+  }
+}`);
   }
 
   protected proc(side: Side): string {
-    return `/proc/${this.#anchors[side]?.pid ?? 0}`;
+    return this.#space(side).proc;
   }
 
   remove(): void {
-    for (const side of ['near', 'far'] as const) {
-      this.#anchors[side]?.kill('SIGKILL');
-      // Takes its end of the veth pair along, and so the other.
-      spawnSync('ip', ['netns', 'del', this.#namespace(side)], { stdio: 'ignore' });
-    }
+    // Takes its end of the veth pair along, and so the other.
+    for (const space of Object.values(this.#spaces)) space.remove();
   }
 
-  #namespace(side: Side): string {
-    return `${this.#tag}-${side}`;
+  #space(side: Side): Namespace {
+    const space = this.#spaces[side];
+    if (space === undefined) throw new Error('the layout was not made');
+    return space;
   }
 
-  #make(): void {
-    const near = this.#namespace('near');
-    const far = this.#namespace('far');
-    run('ip', 'netns', 'add', near);
-    run('ip', 'netns', 'add', far);
-    run('ip', '-n', near, 'link', 'add', 'veth0', 'type', 'veth', 'peer', 'name', 'veth0', 'netns', far);
+  #join(): void {
+    const { name: near } = this.#space('near');
+    const { name: far } = this.#space('far');
+    const pair = ['type', 'veth', 'peer', 'name', 'veth0', 'netns', far];
+    run('ip', ['-n', near, 'link', 'add', 'veth0', ...pair]);
     for (const [name, host] of [[near, this.nearHost], [far, this.farHost]] as const) {
-      run('ip', '-n', name, 'addr', 'add', `${host}/24`, 'dev', 'veth0');
-      run('ip', '-n', name, 'link', 'set', 'veth0', 'up');
-      run('ip', '-n', name, 'link', 'set', 'lo', 'up');
-    }
-    for (const side of ['near', 'far'] as const) {
-      // Shows the namespace's sockets in its /proc directory; ends with us, for its input does.
-      this.#anchors[side] = spawn('ip', ['netns', 'exec', this.#namespace(side), 'cat'], {
-        stdio: ['pipe', 'ignore', 'ignore'], detached: true,
-      });
+      run('ip', ['-n', name, 'addr', 'add', `${host}/24`, 'dev', 'veth0']);
+      run('ip', ['-n', name, 'link', 'set', 'veth0', 'up']);
     }
   }
+}
+
+/** Namespaces of a bench that was killed before it could remove them. */
+function removeStale(): void {
+  const { stdout } = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' });
+  for (const line of (stdout ?? '').split('\n')) {
+    const [name = ''] = line.split(' ');
+    const pid = new RegExp(`^${namespacePrefix}(\\d+)-`).exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    spawnSync('ip', ['netns', 'del', name], { stdio: 'ignore' });
+  }
+}
+
+function namespaceObstacle(): string {
+  if (process.getuid?.() !== 0) return 'network namespaces need root';
+  if (spawnSync('ip', ['-V'], { stdio: 'ignore' }).status !== 0) return 'there is no ip command';
+  const name = `${namespacePrefix}${process.pid}-0-near`;
+  const { status, stderr } = spawnSync('ip', ['netns', 'add', name], { encoding: 'utf8' });
+  spawnSync('ip', ['netns', 'del', name], { stdio: 'ignore' });
+  return status === 0 ? '' : `no network namespace can be made: ${stderr.trim()}`;
 }
 
 /** Why this machine cannot have it; '' when it can. */
-export function layoutObstacle(name: LayoutName): string {
-  if (name === 'loopback') return '';
-  if (process.getuid?.() !== 0) return 'network namespaces need root';
-  return spawnSync('ip', ['-V'], { stdio: 'ignore' }).status === 0 ? '' : 'there is no ip command';
+export function layoutObstacle(name: LayoutName, congestion: string): string {
+  return name === 'loopback' && congestion === '' ? '' : namespaceObstacle();
 }
 
-export function makeLayout(name: LayoutName, pinning: Pinning): LiveLayout {
-  return name === 'loopback' ? new LoopbackLayout(pinning) : new NetnsLayout(pinning);
+/** `congestion`: TCP congestion control of every socket in it; '' is the machine's default. */
+export function makeLayout(name: LayoutName, pinning: Pinning, congestion: string): LiveLayout {
+  if (name === 'loopback' && congestion === '') return new LoopbackLayout(pinning);
+  removeStale();
+  return name === 'loopback' ? new OwnLoopbackLayout(pinning, congestion)
+    : new NetnsLayout(pinning, congestion);
 }

@@ -15,6 +15,8 @@ export interface LoadReport {
   readonly seconds: number;
   readonly operations: number;
   readonly bytes: number;
+  /** Of the bulk flows beside ping-pong. */
+  readonly bulkBytes: number;
   readonly failures: number;
   readonly corrupt: number;
   readonly late: number;
@@ -33,6 +35,8 @@ export interface Load {
   readonly work: string;
   readonly targets: readonly Endpoint[];
   readonly flows: number;
+  /** Ping-pong flows beside bulk; the report's latencies are theirs. */
+  readonly beside?: number;
   readonly messageBytes?: number;
   readonly seconds: number;
   readonly warmupSeconds: number;
@@ -106,10 +110,19 @@ const argvOf = (binary: string, load: Load): string[] => [
   binary, 'client', load.work, load.targets.map(({ host, port }) => `${host}:${port}`).join(','),
   '--flows', String(load.flows), '--seconds', String(load.seconds),
   '--warmup', String(load.warmupSeconds),
+  ...(load.beside === undefined ? [] : ['--beside', String(load.beside)]),
   ...(load.messageBytes === undefined ? [] : ['--message', String(load.messageBytes)]),
   ...(load.rate === undefined ? [] : ['--rate', String(load.rate)]),
   ...(load.cpuOf.length === 0 ? [] : ['--cpu-of', load.cpuOf.map(({ pid }) => pid).join(',')]),
 ];
+
+/** CPU seconds that the processes have spent so far, together. */
+export function cpuSecondsOf(binary: string, pids: readonly number[]): number {
+  const { status, stdout } = spawnSync(binary, ['cpu', ...pids.map(String)], { encoding: 'utf8' });
+  if (status !== 0) throw new ProcessError('the load generator cannot read clocks of processes');
+  const nanos = Object.values(JSON.parse(stdout) as Record<string, number | null>);
+  return nanos.reduce<number>((sum, one) => sum + (one ?? 0), 0) / 1e9;
+}
 
 /** A client that runs until its time is up, or until `end`. */
 export interface RunningLoad {

@@ -1,18 +1,26 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-
 import { CommanderError } from 'commander';
 
-import { markdownOf } from './markdown.js';
 import { catalogue, makeCommand, optionsOf, UsageError } from './options.js';
 import { Progress } from './progress.js';
+import { addRender, directoriesOf } from './report/command.js';
+import { runOf } from './report/gather.js';
+import { renderReports, writeReport } from './report/write.js';
 import { Runner } from './runner.js';
 
 const interruptedCode = 130;
 
+async function render(directories: readonly string[], out: string | undefined): Promise<number> {
+  const { files, missing } = await renderReports(directories, out);
+  process.stdout.write(files.map((file) => `${file}\n`).join(''));
+  if (missing !== '') process.stderr.write(`${missing}\n`);
+  return 0;
+}
+
 async function run(args: readonly string[], name: string): Promise<number> {
-  const command = makeCommand(name).exitOverride().allowExcessArguments(false);
+  const command = addRender(makeCommand(name)).exitOverride().allowExcessArguments(false);
   command.parse([...args], { from: 'user' });
+  const rendered = directoriesOf(command);
+  if (rendered !== undefined) return render(rendered.directories, rendered.out);
   const options = optionsOf(command.opts());
   const runner = new Runner(options, (total) => new Progress(process.stderr, total));
   let interrupted = false;
@@ -29,9 +37,9 @@ async function run(args: readonly string[], name: string): Promise<number> {
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupt);
   }
-  const markdown = markdownOf(runner.records);
-  writeFileSync(join(options.out, 'results.md'), markdown);
+  const { markdown, missing } = await writeReport(options.out, [runOf('', runner.records)]);
   process.stdout.write(markdown);
+  if (missing !== '') process.stderr.write(`${missing}\n`);
   return 0;
 }
 

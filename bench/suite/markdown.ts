@@ -1,3 +1,4 @@
+import { microTable } from './micro/table.js';
 import type { ResultRecord, SetupRecord, SystemRecord } from './runner.js';
 import type { Ratio } from './statistics.js';
 import { comparisons, metricsOf, rowsOf, type Row, type RowMetric } from './table.js';
@@ -41,21 +42,21 @@ function tableOf(rows: readonly Row[]): string[] {
   const [first] = rows;
   if (first === undefined) return [];
   const metrics = metricsOf[first.workload.kind];
-  const compared = metrics.slice(0, first.workload.kind === 'idle' ? 1 : 4);
+  const columns = metrics.map((metric) => ({ metric, compared: comparisons.filter(({ name }) =>
+    rows.some((row) => row.metrics.some((one) =>
+      one.metric === metric && one.ratios[name] !== undefined))) }));
   const head = ['system'];
-  for (const metric of metrics) {
-    head.push(`${metric.title}, ${metric.unit}`);
-    if (!compared.includes(metric)) continue;
-    for (const { name } of comparisons) head.push(`÷ ${name}`);
+  for (const { metric: { title, unit }, compared } of columns) {
+    head.push(unit === '' ? title : `${title}, ${unit}`,
+      ...compared.map(({ name }) => `÷ ${name}`));
   }
   head.push('generator CPU', 'remarks');
   const lines = rows.map((row) => {
     const cells = [row.system];
-    for (const metric of metrics) {
+    for (const { metric, compared } of columns) {
       const found = row.metrics.find((one) => one.metric === metric);
-      cells.push(found === undefined ? '' : formatSpread(found));
-      if (!compared.includes(metric)) continue;
-      for (const { name } of comparisons) cells.push(formatRatio(found?.ratios[name]));
+      cells.push(found === undefined ? '' : formatSpread(found),
+        ...compared.map(({ name }) => formatRatio(found?.ratios[name])));
     }
     const percent = (share: number): string =>
       Number.isFinite(share) ? `${Math.round(share * 100)} %` : '';
@@ -76,7 +77,7 @@ function introduction(setup: SetupRecord): string[] {
     '',
     `${setup.cpu}, ${setup.processors} processors, `
       + `${Math.round(setup.memoryBytes / 2 ** 30)} GiB; Linux ${setup.kernel}, `
-      + `TCP ${setup.congestion}; ${pins}`,
+      + `TCP ${setup.congestion} on every socket; ${pins}`,
     '',
     `${setup.rounds} rounds of ${setup.seconds} s after ${setup.warmupSeconds} s of warm-up, rivals `
       + 'interleaved, order reversed each round. A cell is the median (least–most). Ratios are of '
@@ -101,6 +102,7 @@ export function markdownOf(records: readonly ResultRecord[]): string {
   const found = records.filter((record) => record.kind === 'system');
   const remarks = records.filter((record) => record.kind === 'remark');
   const rows = rowsOf(records);
+  const micro = records.filter((record) => record.kind === 'micro');
   const lines = setup === undefined ? [] : introduction(setup);
   for (const layout of new Set(found.map((system) => system.layout))) {
     lines.push('', `## ${layout}`, '',
@@ -110,6 +112,9 @@ export function markdownOf(records: readonly ResultRecord[]): string {
       lines.push('', `### ${workload.title} (\`${workload.name}\`)`, '',
         ...tableOf(here.filter((row) => row.workload === workload)));
     }
+  }
+  for (const record of micro) {
+    lines.push('', '## Parts by themselves', '', microTable(record).trimEnd());
   }
   if (remarks.length > 0) lines.push('', '## Remarks', '', ...remarks.map(({ text }) => `- ${text}`));
   return `${lines.join('\n')}\n`;

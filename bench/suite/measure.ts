@@ -1,91 +1,43 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { LoadReport } from './loadgen.js';
+import { measureIdle, measureRest } from './measure_memory.js';
+import type { Measurement } from './measurement.js';
+import { ProcessError } from './processes.js';
+import type { Rig } from './rig.js';
+import type { Endpoint } from './system.js';
+import type {
+  BesideWorkload, ColdWorkload, LoadWorkload, StormWorkload, Workload,
+} from './workloads.js';
 
-import { startLoad, startServer, type Load, type LoadReport } from './loadgen.js';
-import type { LiveLayout } from './layout.js';
-import { LiveContext, ProcessError, type Program, type Stage } from './processes.js';
-import type { Endpoint, Peer, RunningSystem, System } from './system.js';
-import { policiesUsual, type BesideWorkload, type IdleWorkload, type LoadWorkload,
-  type Workload } from './workloads.js';
+/** Of the CPU of a pair of proxies. A hop with less did not carry the traffic. */
+const hopShareMin = 0.02;
+/** CPU seconds of a pair below which its shares say nothing. */
+const hopCpuMin = 0.02;
 
-/** A thread that computes for more than this share of the window may be the limit itself. */
-export const saturatedShare = 0.9;
-const settleMs = 500;
-const idleConnectMsMax = 90_000;
-/** Descriptors that the generator and a proxy need beside those of the flows. */
-const descriptorsSpare = 500;
-
-/** What one run of one workload on one system showed; a part that was not measured is left out. */
-export interface Measurement {
-  readonly seconds: number;
-  readonly operations: number;
-  /** Per second. */
-  readonly rate?: number;
-  /** Payload bytes per second, one direction. */
-  readonly throughput?: number;
-  readonly p50Us?: number;
-  readonly p90Us?: number;
-  readonly p99Us?: number;
-  readonly p999Us?: number;
-  readonly maxUs?: number;
-  /** CPU of all proxies together in the window. */
-  readonly proxyCpuSeconds?: number;
-  readonly cpuSecondsPerGb?: number;
-  readonly cpuUsPerOperation?: number;
-  /** Private user memory that one idle flow costs in one proxy, bytes: mean, near, far. */
-  readonly flowBytes?: number;
-  readonly flowBytesNear?: number;
-  readonly flowBytesFar?: number;
-  /** Idle flows that really stood. */
-  readonly flows?: number;
-  /** Beside bulk: bytes per second of the bulk flows. */
-  readonly bulkThroughput?: number;
-  readonly failures: number;
-  readonly corrupt: number;
-  readonly firstError: string;
-  /** Processors' worth of time, 0 to 1: the generator's client and server are one thread each. */
-  readonly clientShare: number;
-  readonly serverShare: number;
-}
-
-export interface Cell {
-  readonly system: System;
-  readonly workload: Workload;
-  readonly layout: LiveLayout;
-  readonly binary: string;
-  readonly stage: Stage;
-  readonly scratch: string;
+/** How long, and how, one cell of the table is measured. */
+export interface Effort {
   readonly seconds: number;
   readonly warmupSeconds: number;
   /** Operations per second of an open loop whose rate is found in the run. */
   readonly openRate?: number;
-  readonly signal: AbortSignal;
-}
-
-interface Ground {
-  readonly cell: Cell;
-  readonly running: RunningSystem;
-  readonly server: Program;
-}
-
-function loadOn({ cell, running, server }: Ground, load: Partial<Load> & Pick<Load, 'work'>): Load {
-  return {
-    targets: [running.entry], flows: 1, seconds: cell.seconds, warmupSeconds: cell.warmupSeconds,
-    cpuOf: [...running.proxies, server], ...load,
-  };
 }
 
 /** The parts of a report that mean the same under every work. */
-function common(report: LoadReport): Pick<Measurement, 'seconds' | 'operations' | 'failures'
-  | 'corrupt' | 'firstError' | 'clientShare' | 'serverShare' | 'proxyCpuSeconds'> {
+function common(rig: Rig, report: LoadReport): Pick<Measurement, 'seconds' | 'operations'
+  | 'failures' | 'corrupt' | 'firstError' | 'clientShare' | 'serverShare' | 'proxyCpuSeconds'> {
   const spent = [...report.peersCpuSeconds];
   const server = spent.pop() ?? 0;
+  const of = (side: string): number => rig.running.proxies.reduce((sum, peer, index) =>
+    sum + (side === peer.side ? Math.max(spent[index] ?? 0, 0) : 0), 0);
+  const [near, far] = [of('near'), of('far')];
+  const least = Math.min(near, far);
+  if (near + far > hopCpuMin && least < hopShareMin * (near + far)) {
+    throw new ProcessError(`the traffic passed one hop only: near ${near} s of CPU, far ${far} s`);
+  }
   return {
     seconds: report.seconds, operations: report.operations, failures: report.failures,
     corrupt: report.corrupt, firstError: report.firstError,
     clientShare: report.cpuSeconds / report.seconds, serverShare: server / report.seconds,
-    proxyCpuSeconds: spent.reduce((sum, seconds) => sum + Math.max(seconds, 0), 0),
+    proxyCpuSeconds: near + far,
   };
 }
 
@@ -93,140 +45,110 @@ const latencyOf = ({ p50Us, p90Us, p99Us, p999Us, maxUs }: LoadReport):
 Pick<Measurement, 'p50Us' | 'p90Us' | 'p99Us' | 'p999Us' | 'maxUs'> =>
   ({ p50Us, p90Us, p99Us, p999Us, maxUs });
 
-async function measureLoad(ground: Ground, workload: LoadWorkload): Promise<Measurement> {
-  const { cell } = ground;
-  const rate = workload.rate ?? cell.openRate;
-  const report = await startLoad(cell.binary, cell.layout, loadOn(ground, {
-    work: workload.work, flows: workload.flows,
-    seconds: Math.min(cell.seconds, workload.secondsMax ?? Infinity),
-    ...(workload.messageBytes === undefined ? {} : { messageBytes: workload.messageBytes }),
-    ...(rate === undefined ? {} : { rate }),
-  }), cell.signal).report;
-  const shared = common(report);
-  const cpu = shared.proxyCpuSeconds ?? 0;
-  if (workload.kind === 'bulk') {
-    return {
-      ...shared, throughput: report.bytes / report.seconds,
-      cpuSecondsPerGb: cpu / (report.bytes / 1e9),
-    };
-  }
+/** Rate, latency and CPU of operations. */
+function operationsOf(rig: Rig, report: LoadReport): Measurement {
+  const shared = common(rig, report);
   return {
     ...shared, ...latencyOf(report), rate: report.operations / report.seconds,
-    cpuUsPerOperation: cpu * 1e6 / report.operations,
+    cpuUsPerOperation: (shared.proxyCpuSeconds ?? 0) * 1e6 / report.operations,
   };
 }
 
-async function measureBeside(ground: Ground, workload: BesideWorkload): Promise<Measurement> {
-  const { cell } = ground;
-  const { binary, layout, signal, seconds, warmupSeconds } = cell;
-  const bulk = startLoad(binary, layout, loadOn(ground, {
-    work: 'upload', flows: workload.bulkFlows, warmupSeconds: warmupSeconds * 2,
-    seconds: seconds + warmupSeconds, cpuOf: [],
-  }), signal);
-  try {
-    await sleep(warmupSeconds * 1_000, undefined, { signal });
-    const ping = await startLoad(binary, layout, loadOn(ground, {
-      work: 'ping-pong', messageBytes: workload.messageBytes,
-    }), signal).report;
-    const beside = await bulk.report;
+async function measureLoad(rig: Rig, workload: LoadWorkload, effort: Effort): Promise<Measurement> {
+  const rate = workload.rate ?? effort.openRate;
+  const report = await rig.load({
+    work: workload.work, flows: workload.flows, seconds: effort.seconds,
+    warmupSeconds: effort.warmupSeconds,
+    ...(workload.messageBytes === undefined ? {} : { messageBytes: workload.messageBytes }),
+    ...(rate === undefined ? {} : { rate }),
+  }).report;
+  if (workload.kind !== 'bulk') {
+    return { ...operationsOf(rig, report), ...(rate === undefined ? {} : { askedRate: rate }) };
+  }
+  const shared = common(rig, report);
+  return {
+    ...shared, throughput: report.bytes / report.seconds,
+    cpuSecondsPerGb: (shared.proxyCpuSeconds ?? 0) / (report.bytes / 1e9),
+  };
+}
+
+async function measureBeside(rig: Rig, workload: BesideWorkload, effort: Effort):
+Promise<Measurement> {
+  const report = await rig.load({
+    ...effort, work: 'upload', flows: workload.bulkFlows, beside: 1,
+    messageBytes: workload.messageBytes,
+  }).report;
+  return { ...operationsOf(rig, report), bulkThroughput: report.bulkBytes / report.seconds };
+}
+
+const entriesOf = ({ running }: Rig): readonly Endpoint[] => running.entries ?? [running.entry];
+
+async function measureCold(rig: Rig, { flows }: ColdWorkload, effort: Effort):
+Promise<Measurement> {
+  if (rig.running.work !== undefined) {
+    const { operations, seconds } = await rig.running.work(effort.seconds);
     return {
-      ...common(ping), ...latencyOf(ping), rate: ping.operations / ping.seconds,
-      failures: ping.failures + beside.failures, corrupt: ping.corrupt + beside.corrupt,
-      firstError: ping.firstError || beside.firstError,
-      bulkThroughput: beside.bytes / beside.seconds,
+      operations, seconds, rate: operations / seconds, failures: 0, corrupt: 0, firstError: '',
+      clientShare: 0, serverShare: 0,
     };
-  } finally {
-    bulk.end();
   }
+  const report = await rig.load({
+    work: 'connect-once', targets: entriesOf(rig), flows, messageBytes: 64,
+  }).report;
+  return operationsOf(rig, report);
 }
 
-/** Private_Clean and Private_Dirty of a process, bytes. */
-export async function privateBytes({ pid }: Peer): Promise<number> {
-  const text = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8');
-  const kib = [...text.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)];
-  return kib.reduce((sum, [, digits]) => sum + Number(digits) * 1024, 0);
-}
-
-async function descriptorsOf(pid: number): Promise<number> {
-  return (await readdir(`/proc/${pid}/fd`)).length;
-}
-
-async function descriptorsMax(pid: number): Promise<number> {
-  const limits = await readFile(`/proc/${pid}/limits`, 'utf8');
-  return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(limits)?.[1] ?? 1_024);
-}
-
-async function measureIdle(ground: Ground, workload: IdleWorkload): Promise<Measurement> {
-  const { cell, running, server } = ground;
-  const { binary, layout, signal } = cell;
-  // What the first flow brings along is no cost of a flow.
-  await startLoad(binary, layout, loadOn(ground, {
-    work: 'ping-pong', messageBytes: 1, flows: 8, seconds: 0.1, warmupSeconds: 0,
-  }), signal).report;
-  await sleep(settleMs, undefined, { signal });
-  const before = await Promise.all(running.proxies.map(privateBytes));
-  const standing = await descriptorsOf(server.pid);
-  const flows = Math.min(workload.flows, await descriptorsMax(server.pid) - descriptorsSpare);
-  const idle = startLoad(binary, layout, loadOn(ground, {
-    work: 'idle', flows, seconds: 3_600, warmupSeconds: 0, cpuOf: [],
-  }), signal);
-  try {
-    await Promise.race([idle.connected, idle.report]);
-    const deadline = Date.now() + idleConnectMsMax;
-    let arrived = 0;
-    while ((arrived = await descriptorsOf(server.pid) - standing) < flows) {
-      if (Date.now() > deadline) throw new ProcessError(`only ${arrived} of ${flows} flows came`);
-      await sleep(50, undefined, { signal });
-    }
-    await sleep(settleMs, undefined, { signal });
-    const after = await Promise.all(running.proxies.map(privateBytes));
-    const costs = after.map((bytes, index) => (bytes - (before[index] ?? 0)) / flows);
-    const total = costs.reduce((sum, bytes) => sum + bytes, 0);
-    const of = (side: string): number => running.proxies.reduce((sum, peer, index) =>
-      sum + (peer.side === side ? costs[index] ?? 0 : 0), 0);
-    return {
-      seconds: 0, operations: flows, flows, failures: 0, corrupt: 0, firstError: '',
-      clientShare: 0, serverShare: 0, flowBytes: total / 2, flowBytesNear: of('near'),
-      flowBytesFar: of('far'),
-    };
-  } finally {
-    idle.end();
-    await idle.report.catch(() => undefined);
-  }
-}
-
-function measureOn(ground: Ground, workload: Workload): Promise<Measurement> {
-  switch (workload.kind) {
-    case 'bulk': case 'rate': return measureLoad(ground, workload);
-    case 'beside': return measureBeside(ground, workload);
-    case 'idle': return measureIdle(ground, workload);
-  }
-}
-
-/** The system is started, measured and ended. Rejects with ProcessError where a process failed. */
-export async function measureCell(cell: Cell): Promise<Measurement> {
-  const { system, workload, layout, binary, stage, signal } = cell;
-  const scratch = await mkdtemp(join(cell.scratch, `${system.name}-`));
-  const server = await startServer(binary, stage, layout, scratch, signal);
-  const endpoint: Endpoint = server.endpoint;
-  const context = new LiveContext(stage, {
-    layout, server: endpoint, scratch, shards: workload.shards ?? 1,
-    policies: workload.policies ?? policiesUsual, signal,
+async function measureStorm(rig: Rig, workload: StormWorkload, effort: Effort):
+Promise<Measurement> {
+  const { flows, rate, messageBytes, stormRate } = workload;
+  const [first = rig.running.entry, ...others] = entriesOf(rig);
+  const live = (): Promise<LoadReport> => rig.load({
+    ...effort, work: 'ping-pong', targets: [first], flows, rate, messageBytes,
+  }).report;
+  const calm = await live();
+  const storm = rig.load({
+    work: 'connect-close', targets: others, flows: 32, messageBytes, rate: stormRate,
+    seconds: effort.seconds, warmupSeconds: effort.warmupSeconds, cpuOf: [],
   });
-  let running: RunningSystem | undefined;
   try {
-    running = await system.start(context);
-    const measured = await measureOn({ cell, running, server: server.program }, workload);
-    if (context.casualties !== '') throw new ProcessError(context.casualties);
+    const [beside, stormed] = await Promise.all([live(), storm.report]);
+    const measured = operationsOf(rig, beside);
+    return {
+      ...measured, calmP50Us: calm.p50Us, calmP99Us: calm.p99Us,
+      stormRatio: beside.p99Us / calm.p99Us, stormRate: stormed.operations / stormed.seconds,
+      failures: measured.failures + stormed.failures + calm.failures,
+      corrupt: measured.corrupt + stormed.corrupt + calm.corrupt,
+      firstError: measured.firstError || stormed.firstError || calm.firstError,
+    };
+  } finally {
+    storm.end();
+  }
+}
+
+function measureOn(rig: Rig, workload: Workload, effort: Effort): Promise<Measurement> {
+  switch (workload.kind) {
+    case 'bulk': case 'rate': case 'open': return measureLoad(rig, workload, effort);
+    case 'beside': return measureBeside(rig, workload, effort);
+    case 'cold': return measureCold(rig, workload, effort);
+    case 'storm': return measureStorm(rig, workload, effort);
+    case 'idle': return measureIdle(rig, workload);
+    case 'rest': return measureRest(rig, workload);
+  }
+}
+
+/** Rejects with ProcessError where a process failed. */
+export async function measureCell(rig: Rig, workload: Workload, effort: Effort):
+Promise<Measurement> {
+  const { signal } = rig.ground;
+  try {
+    const measured = await measureOn(rig, workload, {
+      ...effort, warmupSeconds: Math.max(effort.warmupSeconds, workload.warmupMin ?? 0),
+    });
+    if (rig.casualties !== '') throw new ProcessError(rig.casualties);
     return measured;
   } catch (error) {
     // A dead proxy explains what the generator only saw.
-    if (!signal.aborted && context.casualties !== '') throw new ProcessError(context.casualties);
+    if (!signal.aborted && rig.casualties !== '') throw new ProcessError(rig.casualties);
     throw error;
-  } finally {
-    await running?.stop().catch(() => undefined);
-    await context.end();
-    await stage.end([server.program]);
-    if (!signal.aborted) await rm(scratch, { recursive: true, force: true });
   }
 }

@@ -1,16 +1,24 @@
+import { readFileSync } from 'node:fs';
+
 import { Command, InvalidArgumentError, Option } from 'commander';
 
 import { layoutNames } from './layout.js';
 import type { LayoutName } from './system.js';
 import { systems } from './systems/index.js';
+import { takesPart } from './taking_part.js';
 import { workloads, type Workload } from './workloads.js';
 
 /** What the user can correct: exit code 2. */
 export class UsageError extends Error {}
 
+/** Stands for the micro-benches in `--only`. */
+const microName = 'micro';
+const congestionFile = '/proc/sys/net/ipv4/tcp_available_congestion_control';
+
 export interface Selection {
   readonly systems: readonly string[];
   readonly workloads: readonly string[];
+  readonly micro: boolean;
 }
 
 export interface BenchOptions extends Selection {
@@ -21,6 +29,8 @@ export interface BenchOptions extends Selection {
   readonly out: string;
   readonly pin: 'sides' | 'none';
   readonly quick: boolean;
+  /** TCP congestion control of every socket; '' is the machine's default. */
+  readonly congestion: string;
   /** No new cell starts after this many seconds; the tables say so. */
   readonly budgetSeconds: number;
 }
@@ -34,17 +44,20 @@ interface Flags {
   out: string;
   pin: 'sides' | 'none';
   quick?: boolean;
+  congestion: string;
 }
 
-const quickSystems = ['direct', 'relay', 'relay-epoll', 'hbone', 'envoy-sidecar', 'envoy-l4'];
-const usual = { rounds: 7, seconds: 1, warmup: 0.3 };
-const quick = { rounds: 3, seconds: 0.4, warmup: 0.15, budgetSeconds: 165 };
+const quickSystems = ['direct', 'relay', 'relay-epoll', 'hbone', 'envoy-sidecar', 'envoy-connect',
+  'ztunnel'];
+// Six rounds are the fewest that give a ratio a 95 % interval.
+const usual = { rounds: 6, seconds: 0.8, warmup: 0.25 };
+const quick = { rounds: 6, seconds: 0.3, warmup: 0.1, budgetSeconds: 150 };
 
 const list = (names: readonly string[]): string => names.join(', ');
 
 export function catalogue(): string {
   return `systems: ${list(systems.map(({ name }) => name))}\n`
-    + `workloads: ${list(workloads.map(({ name }) => name))}`;
+    + `workloads: ${list([...workloads.map(({ name }) => name), microName])}`;
 }
 
 function number(least: number, most: number, whole: boolean): (text: string) => number {
@@ -67,30 +80,53 @@ function layouts(text: string): LayoutName[] {
   });
 }
 
+/** With the workloads whose rates others are half of. */
+function withNeeded(names: readonly string[]): string[] {
+  const needed = workloads.flatMap((one) =>
+    names.includes(one.name) && 'halfOf' in one && one.halfOf !== undefined ? [one.halfOf] : []);
+  return workloads.map(({ name }) => name).filter((name) =>
+    names.includes(name) || needed.includes(name));
+}
+
 /** Names of systems and of workloads, in any order; none of a sort means all of it. */
 export function select(names: readonly string[], isQuick: boolean): Selection {
-  const unknown = names.filter((name) => !systems.some((system) => system.name === name)
-    && !workloads.some((workload) => workload.name === name));
+  const known = [...systems, ...workloads].map(({ name }) => name);
+  const unknown = names.filter((name) => name !== microName && !known.includes(name));
   if (unknown.length > 0) {
     const what = unknown.length === 1 ? 'is no system and no workload'
       : 'are no systems and no workloads';
     throw new UsageError(`--only: ${list(unknown)} ${what}\n${catalogue()}`);
+  }
+  const micro = names.includes(microName) || (names.length === 0 && !isQuick);
+  if (names.length > 0 && names.every((name) => name === microName)) {
+    return { systems: [], workloads: [], micro };
   }
   const chosen = <T extends { name: string }>(all: readonly T[], usualOnes: (one: T) => boolean):
   string[] => {
     const named = all.filter(({ name }) => names.includes(name));
     return (named.length > 0 ? named : all.filter(usualOnes)).map(({ name }) => name);
   };
-  return {
+  const found = {
     systems: chosen(systems, ({ name }) => !isQuick || quickSystems.includes(name)),
-    workloads: chosen(workloads, (one: Workload) => !isQuick || one.quick === true),
+    workloads: withNeeded(chosen(workloads, (one: Workload) => !isQuick || one.quick === true)),
   };
+  if (!workloads.some((workload) => found.workloads.includes(workload.name)
+    && found.systems.some((name) => takesPart(name, workload)))) {
+    throw new UsageError('--only: none of these systems takes part in any of these workloads');
+  }
+  return { ...found, micro };
+}
+
+function congestion(text: string): string {
+  const known = readFileSync(congestionFile, 'utf8').trim().split(/\s+/);
+  if (text === '' || known.includes(text)) return text;
+  throw new InvalidArgumentError(`the kernel has ${list(known)}.`);
 }
 
 export function makeCommand(name: string): Command {
   return new Command(name)
     .description('Measure what tunnels and their rivals cost. Without options: everything, on '
-      + 'loopback; some hours where all rivals are installed (bench/setup).')
+      + 'loopback; about an hour where all rivals are installed (bench/setup).')
     .option('--quick', 'a few systems and workloads, in less than 3 minutes')
     .addOption(new Option('--only <NAMES>', 'systems and workloads by name, with commas between')
       .argParser((text: string, before: string[] = []) => [...before, ...text.split(',')]))
@@ -103,6 +139,9 @@ export function makeCommand(name: string): Command {
     .addOption(new Option('--warmup <S>', `before the window (${usual.warmup})`)
       .argParser(number(0, 60, false)))
     .option('--out <DIR>', 'where results.jsonl, results.md and results.html go', 'bench-results')
+    .addOption(new Option('--congestion <NAME>', 'TCP congestion control of every socket of every '
+      + 'system; needs root, for it takes a network namespace')
+      .default('', 'the machine\'s default').argParser(congestion))
     .addOption(new Option('--pin <HOW>', 'sides: client and near proxy on one half of the '
       + 'processors, far proxy and server on the other').choices(['sides', 'none']).default('sides'))
     .addHelpText('after', `\n${catalogue()}`);
@@ -116,6 +155,7 @@ export function optionsOf(flags: Flags): BenchOptions {
     ...select(flags.only ?? [], isQuick), layouts: flags.layout,
     rounds: flags.rounds ?? defaults.rounds, seconds: flags.seconds ?? defaults.seconds,
     warmupSeconds: flags.warmup ?? defaults.warmup, out: flags.out, pin: flags.pin, quick: isQuick,
+    congestion: flags.congestion,
     budgetSeconds: isQuick ? quick.budgetSeconds : Infinity,
   };
 }

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Layout, Peer, Side, SystemContext } from './system.js';
 
 const readyMsMax = 30_000;
-const stopMsMax = 3_000;
+const pollMs = 5;
 const tailChars = 2_000;
 
 /** Linux: a child so started is killed by the kernel when we are, however we end. */
@@ -28,7 +28,6 @@ function tailOf(log: string): string {
 /** A process with its descendants in a group of its own, its output in a file. */
 export class Program implements Peer {
   readonly #child: ChildProcess;
-  #ending: Promise<void> | undefined;
 
   private constructor(readonly name: string, readonly side: Side, readonly log: string,
     child: ChildProcess) {
@@ -77,49 +76,37 @@ export class Program implements Peer {
       if (Date.now() > deadline) {
         throw new ProcessError(`${this.name} was not ready in ${readyMsMax} ms: ${tailOf(this.log)}`);
       }
-      await sleep(10);
+      await sleep(pollMs);
     }
     throw new ProcessError(this.obituary);
   }
 
-  /** SIGTERM to the group, then SIGKILL. Idempotent; resolves when the process is gone. */
-  end(): Promise<void> {
-    this.#ending ??= this.#end();
-    return this.#ending;
-  }
-
-  async #end(): Promise<void> {
-    if (this.running) {
-      const timer = setTimeout(() => this.kill(), stopMsMax);
-      const exited = once(this.#child, 'exit');
-      this.#signal('SIGTERM');
-      await exited;
-      clearTimeout(timer);
-    }
+  /** Kills the group; what a proxy would do before is not measured. Idempotent. */
+  async end(): Promise<void> {
+    const exited = this.running ? once(this.#child, 'exit') : undefined;
     this.kill();
+    await exited;
   }
 
   /** At once, the whole group, also what a dead leader left. */
   kill(): void {
-    this.#signal('SIGKILL');
-  }
-
-  #signal(signal: NodeJS.Signals): void {
     if (this.pid === 0) return;
     try {
-      process.kill(-this.pid, signal);
+      process.kill(-this.pid, 'SIGKILL');
     } catch {
       // The group is gone.
     }
   }
 }
 
-/** All that one run has started. `killAll` is for signals: it does not wait. */
+/** All that one run has started. `killAll` is for signals: it does not wait, and is the last. */
 export class Stage {
   readonly #programs = new Set<Program>();
+  #closed = false;
 
   start(layout: Layout, scratch: string, name: string, side: Side,
     argv: readonly string[]): Program {
+    if (this.#closed) throw new ProcessError(`${name} is not started, for the run has ended`);
     const program = Program.start({
       name, side, scratch, argv: [...layout.inside(side), ...argv],
     });
@@ -133,6 +120,7 @@ export class Stage {
   }
 
   killAll(): void {
+    this.#closed = true;
     for (const program of this.#programs) program.kill();
   }
 
@@ -149,6 +137,8 @@ export class LiveContext implements SystemContext {
   readonly layout: Layout;
   readonly server: SystemContext['server'];
   readonly scratch: string;
+  readonly shared: string;
+  readonly identities: number;
   readonly shards: number;
   readonly policies: number;
   readonly signal: AbortSignal;
@@ -159,6 +149,8 @@ export class LiveContext implements SystemContext {
     this.layout = parts.layout;
     this.server = parts.server;
     this.scratch = parts.scratch;
+    this.shared = parts.shared;
+    this.identities = parts.identities;
     this.shards = parts.shards;
     this.policies = parts.policies;
     this.signal = parts.signal;

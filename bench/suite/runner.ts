@@ -2,15 +2,20 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { makeLayout, layoutObstacle, type LiveLayout, type Pinning } from './layout.js';
+import { layoutObstacle, type Pinning } from './layout.js';
 import { loadGenerator } from './loadgen.js';
 import { describeMachine, type Machine } from './machine.js';
-import { measureCell, type Measurement } from './measure.js';
+import { measureCell } from './measure.js';
+import type { Measurement } from './measurement.js';
+import { runMicro, type MicroReport } from './micro/index.js';
 import type { BenchOptions } from './options.js';
 import { Stage } from './processes.js';
 import type { Progress } from './progress.js';
+import { Rig, type Ground } from './rig.js';
+import { median } from './statistics.js';
 import type { LayoutName, System } from './system.js';
 import { systems } from './systems/index.js';
+import { takesPart } from './taking_part.js';
 import { workloads, type Workload } from './workloads.js';
 
 /** After so many failures in a row the remaining rounds of a cell are not tried. */
@@ -51,7 +56,12 @@ export interface RemarkRecord {
   readonly text: string;
 }
 
-export type ResultRecord = SetupRecord | SystemRecord | RunRecord | RemarkRecord;
+/** Parts of the engine by themselves. */
+export interface MicroRecord extends MicroReport {
+  readonly kind: 'micro';
+}
+
+export type ResultRecord = SetupRecord | SystemRecord | RunRecord | RemarkRecord | MicroRecord;
 
 function pinningOf(how: BenchOptions['pin'], processors: number): Pinning {
   if (how === 'none' || processors < 2) return { near: '', far: '' };
@@ -70,7 +80,11 @@ export class Runner {
   readonly #startedMs = Date.now();
   readonly #scratch = mkdtempSync(join(tmpdir(), 'onehop-bench-'));
   readonly #file: string;
-  #layout: LiveLayout | undefined;
+  readonly #failures = new Map<string, number>();
+  /** Open loops whose rate was found in this run, by layout and workload. */
+  readonly #openRates = new Map<string, number>();
+  /** What runs at the moment, by system. */
+  readonly #rigs = new Map<string, Rig>();
   #bar: Progress | undefined;
   #done = 0;
 
@@ -86,37 +100,45 @@ export class Runner {
   interrupt(): void {
     this.#abort.abort(new Error('interrupted'));
     this.#bar?.clear();
+    this.#clear();
+  }
+
+  #clear(): void {
     this.#stage.killAll();
-    this.#layout?.remove();
+    Rig.removeLayouts();
     rmSync(this.#scratch, { recursive: true, force: true });
   }
 
   async run(): Promise<void> {
-    const { layouts, rounds, seconds, warmupSeconds, pin } = this.#options;
+    const { layouts, rounds, seconds, warmupSeconds, pin, congestion, micro } = this.#options;
     const machine = describeMachine();
     const pinning = pinningOf(pin, machine.processors);
     const binary = loadGenerator();
-    this.#record({ kind: 'setup', ...machine, rounds, seconds, warmupSeconds, pinning });
-    const chosen = workloads.filter(({ name }) => this.#options.workloads.includes(name));
+    this.#record({
+      kind: 'setup', ...machine, rounds, seconds, warmupSeconds, pinning,
+      congestion: congestion || machine.congestion,
+    });
+    const { signal } = this.#abort;
     try {
-      for (const name of layouts) {
-        const obstacle = layoutObstacle(name);
+      const grounds: [Ground, System[]][] = [];
+      for (const layout of layouts) {
+        const obstacle = layoutObstacle(layout, congestion);
         if (obstacle !== '') {
-          this.#record({ kind: 'remark', text: `layout ${name} is absent: ${obstacle}` });
+          this.#record({ kind: 'remark', text: `layout ${layout} is absent: ${obstacle}` });
           continue;
         }
-        const present = await this.#probe(name);
-        this.#bar ??= this.#progress(layouts.length * chosen.length * rounds * present.length);
-        this.#layout = makeLayout(name, pinning);
-        for (const workload of chosen) await this.#rounds(workload, present, binary);
-        this.#layout.remove();
-        this.#layout = undefined;
+        grounds.push([{
+          layout, pinning, congestion, binary, stage: this.#stage, scratch: this.#scratch, signal,
+        }, await this.#probe(layout)]);
       }
+      this.#bar = this.#progress(rounds * grounds.reduce((sum, [{ layout }, present]) =>
+        sum + this.#cellsOf(layout, present).length, 0));
+      for (const [ground, present] of grounds) await this.#rounds(ground, present);
+      if (micro) await this.#micro();
     } finally {
       this.#bar?.clear();
       await this.#stage.endAll();
-      this.#layout?.remove();
-      rmSync(this.#scratch, { recursive: true, force: true });
+      this.#clear();
     }
   }
 
@@ -137,48 +159,126 @@ export class Runner {
     return present;
   }
 
-  /** Rivals one after the other, the other way round in every second round. */
-  async #rounds(workload: Workload, present: readonly System[], binary: string): Promise<void> {
-    const failures = new Map<string, number>();
-    const able = present.filter(({ carries }) => carries === 'bytes' || workload.carries === 'http');
-    this.#done += (present.length - able.length) * this.#options.rounds;
-    for (let round = 1; round <= this.#options.rounds; round += 1) {
-      if ((Date.now() - this.#startedMs) / 1_000 > this.#options.budgetSeconds) {
-        const left = `${workload.name}: ${round - 1} of ${this.#options.rounds} rounds, for time was up`;
-        this.#record({ kind: 'remark', text: left });
-        return;
-      }
-      for (const system of round % 2 === 1 ? able : [...able].reverse()) {
-        if ((failures.get(system.name) ?? 0) < failuresMax) {
-          const good = await this.#cell(workload, system, round, binary);
-          failures.set(system.name, good ? 0 : (failures.get(system.name) ?? 0) + 1);
+  #cellsOf(layout: LayoutName, present: readonly System[]): [Workload, System][] {
+    return workloads.filter(({ name }) => this.#options.workloads.includes(name))
+      .flatMap((workload) => present.filter(({ name }) => takesPart(name, workload, layout))
+        .map((system): [Workload, System] => [workload, system]));
+  }
+
+  /**
+   * In a round every workload has its turn; in a workload rivals one after the other, the other way
+   * round in every second round. Systems run on from one workload to the next and start anew in
+   * each round.
+   */
+  async #rounds(ground: Ground, present: readonly System[]): Promise<void> {
+    const { rounds, budgetSeconds } = this.#options;
+    const cells = this.#cellsOf(ground.layout, present);
+    const chosen = [...new Set(cells.map(([workload]) => workload))];
+    for (let round = 1; round <= rounds; round += 1) {
+      for (const [index, workload] of chosen.entries()) {
+        if ((Date.now() - this.#startedMs) / 1_000 > budgetSeconds) {
+          const text = `time was up in round ${round} of ${rounds}, before ${workload.name}: `
+            + `${chosen.length - index} of ${chosen.length} workloads have a round less`;
+          this.#record({ kind: 'remark', text });
+          return this.#stopRigs();
         }
-        this.#done += 1;
+        const rivals = cells.filter(([one]) => one === workload).map(([, system]) => system);
+        for (const system of round % 2 === 1 ? rivals : rivals.reverse()) {
+          await this.#turn(ground, workload, system, round);
+          this.#done += 1;
+        }
       }
+      await this.#stopRigs();
     }
   }
 
-  async #cell(workload: Workload, system: System, round: number, binary: string): Promise<boolean> {
-    const { seconds, warmupSeconds } = this.#options;
-    const { signal } = this.#abort;
-    const layout = this.#layout;
-    if (layout === undefined) throw new Error('there is no layout');
-    const said = { kind: 'run', layout: layout.name, workload: workload.name, system: system.name,
-      round } as const;
-    this.#bar?.show(this.#done, `${layout.name} ${workload.name} ${system.name}, round ${round}`);
+  /** A cell, unless it has failed too often. */
+  async #turn(ground: Ground, workload: Workload, system: System, round: number): Promise<void> {
+    const { layout, signal } = ground;
+    const key = `${layout} ${workload.name} ${system.name}`;
+    const failures = this.#failures.get(key) ?? 0;
+    if (failures >= failuresMax) return;
+    const said = {
+      kind: 'run', layout, workload: workload.name, system: system.name, round,
+    } as const;
+    this.#bar?.show(this.#done, `${key}, round ${round}`);
     try {
-      const measured = await measureCell({
-        system, workload, layout, binary, stage: this.#stage, scratch: this.#scratch, seconds,
-        warmupSeconds, signal,
-      });
-      this.#record({ ...said, measured });
-      return true;
+      this.#record({ ...said, measured: await this.#cell(ground, workload, system) });
+      this.#failures.delete(key);
     } catch (error) {
       signal.throwIfAborted();
       const text = error instanceof Error ? error.message : String(error);
       this.#record({ ...said, error: text });
       this.#bar?.say(`${workload.name} ${system.name}: ${text}`);
-      return false;
+      this.#failures.set(key, failures + 1);
+      await this.#stopRig(system.name);
     }
   }
+
+  async #cell(ground: Ground, workload: Workload, system: System): Promise<Measurement> {
+    const { seconds, warmupSeconds } = this.#options;
+    const openRate = this.#openRate(ground.layout, workload);
+    const effort = {
+      seconds, warmupSeconds, ...(openRate === undefined ? {} : { openRate }),
+    };
+    if (!isUsual(workload)) {
+      const rig = await Rig.start(ground, system, workload);
+      try {
+        return await measureCell(rig, workload, effort);
+      } finally {
+        await rig.stop();
+      }
+    }
+    const rig = this.#rigs.get(system.name) ?? await Rig.start(ground, system, workload);
+    this.#rigs.set(system.name, rig);
+    return measureCell(rig, workload, effort);
+  }
+
+  async #stopRig(name: string): Promise<void> {
+    const rig = this.#rigs.get(name);
+    this.#rigs.delete(name);
+    await rig?.stop();
+  }
+
+  async #stopRigs(): Promise<void> {
+    await Promise.all([...this.#rigs.keys()].map((name) => this.#stopRig(name)));
+  }
+
+  /** Half of what the slowest peer did at most; found at the first need, the same for all then. */
+  #openRate(layout: LayoutName, workload: Workload): number | undefined {
+    const halfOf = 'halfOf' in workload ? workload.halfOf : undefined;
+    if (halfOf === undefined) return undefined;
+    const key = `${layout} ${halfOf}`;
+    const known = this.#openRates.get(key) ?? this.#slowestOf(layout, halfOf) / 2;
+    if (!(known >= 1 && known < Infinity)) {
+      throw new Error(`no peer has a rate in ${halfOf}, of which this is half`);
+    }
+    this.#openRates.set(key, known);
+    return known;
+  }
+
+  #slowestOf(layout: LayoutName, workload: string): number {
+    const rates = new Map<string, number[]>();
+    for (const record of this.records) {
+      if (record.kind !== 'run' || record.layout !== layout) continue;
+      if (record.workload !== workload) continue;
+      const { rate = 0 } = record.measured ?? {};
+      if (rate > 0) rates.set(record.system, [...rates.get(record.system) ?? [], rate]);
+    }
+    return Math.min(...[...rates.values()].map(median));
+  }
+
+  async #micro(): Promise<void> {
+    const { quick } = this.#options;
+    const report = await runMicro({
+      seconds: quick ? 0.05 : 0.3, signal: this.#abort.signal,
+      progress: ({ group, name }) => this.#bar?.show(this.#done, `${group}: ${name}`),
+    });
+    this.#record({ kind: 'micro', ...report });
+  }
+}
+
+/** A running system can be taken as it is. */
+function isUsual({ fresh, shards, policies, identities }: Workload): boolean {
+  return fresh !== true && (shards ?? policies ?? identities) === undefined;
 }

@@ -26,8 +26,18 @@ export interface Layout {
   inside(side: Side): readonly string[];
   /** A TCP port that was free on that side a moment ago. */
   freePort(side: Side): Promise<number>;
-  /** Whether something listens on this TCP port of that side; reads the kernel's table only. */
-  isListening(side: Side, port: number): Promise<boolean>;
+  /**
+   * Whether so many sockets of this layout, default 1, listen on this TCP port of that side; reads
+   * the kernel's table only, for a trial connection would be the first flow of the system.
+   */
+  isListening(side: Side, port: number, least?: number): Promise<boolean>;
+  /** `netns` only: path of the side's network namespace. */
+  netns?(side: Side): string;
+  /**
+   * `netns` only: what is connected from that side to the TCP port is redirected to the port `to`
+   * of its own, with its original destination known; nothing else is tracked.
+   */
+  capture?(side: Side, port: number, to: number): void;
 }
 
 export interface Peer {
@@ -41,8 +51,15 @@ export interface RunningSystem {
   readonly entry: Endpoint;
   /** Whose CPU and memory are counted; none for `direct`. */
   readonly proxies: readonly Peer[];
-  /** Ends every process it started. Idempotent. */
-  stop(): Promise<void>;
+  /** One for each identity that was asked for; `entry` is the first. */
+  readonly entries?: readonly Endpoint[];
+  /** A system that is its own load: what it did in about so many seconds. */
+  work?(seconds: number): Promise<OwnWork>;
+}
+
+export interface OwnWork {
+  readonly operations: number;
+  readonly seconds: number;
 }
 
 export interface SystemContext {
@@ -51,14 +68,18 @@ export interface SystemContext {
   readonly server: Endpoint;
   /** Private directory for configurations, certificates and logs. */
   readonly scratch: string;
+  /** Directory that all systems of the run have in common; see systems/certificates.ts. */
+  readonly shared: string;
+  /** How many workloads the near proxy serves, each with an identity; only our own honour it. */
+  readonly identities: number;
   /** Worker threads per proxy. */
   readonly shards: number;
   /** How many policies the mesh has; only our own systems honour it. */
   readonly policies: number;
   /**
    * Starts a process on a side, its output to a log in `scratch`. Resolves once `ready` does to
-   * true (polled); rejects with the tail of the log if the process ends before. The runner ends what
-   * is left of it, with its process group, after the system's stop().
+   * true (polled); rejects with the tail of the log if the process ends before. The runner ends it
+   * and its process group.
    */
   launch(side: Side, name: string, argv: readonly string[],
     ready: () => Promise<boolean>): Promise<Peer>;
@@ -72,6 +93,12 @@ export interface System {
   readonly path: string;
   /** `http`: only HTTP workloads. */
   readonly carries: 'bytes' | 'http';
+  /** Of one proxy, for each flow; default 2. */
+  readonly descriptorsPerFlow?: number;
+  /** After its start: until it is at rest, and its memory tells something; default 500. */
+  readonly settleMs?: number;
+  /** The workloads that it says something about, by name; default: all that it can carry. */
+  readonly workloads?: readonly string[];
   /** The version, or why it is absent. */
   probe(layout: LayoutName): Promise<{ version: string } | { absent: string }>;
   start(context: SystemContext): Promise<RunningSystem>;

@@ -1,7 +1,8 @@
-import { saturatedShare, type Measurement } from './measure.js';
+import { saturatedShare, type Measurement } from './measurement.js';
 import type { ResultRecord, RunRecord, SystemRecord } from './runner.js';
 import { median, pairedRatio, spreadOf, type Ratio, type Spread } from './statistics.js';
 import type { LayoutName } from './system.js';
+import { takesPart } from './taking_part.js';
 import { workloads, type Workload } from './workloads.js';
 
 /** Numbers of a measurement that are compared, with how they are shown. */
@@ -28,11 +29,24 @@ export const metricsOf: Record<Workload['kind'], readonly Metric[]> = {
     metric('cpuSecondsPerGb', 'proxy CPU', 's/GB', 1, 'less'),
   ],
   rate: [metric('rate', 'rate', '/s', 1, 'more'), cpuPerOperation, p50, p99],
+  open: [p50, p99, cpuPerOperation, metric('rate', 'rate', '/s', 1, 'more')],
   beside: [p50, p99, metric('bulkThroughput', 'bulk beside it', 'GB/s', 1e9, 'more')],
   idle: [
     metric('flowBytes', 'per flow and hop', 'KiB', 1024, 'less'),
     metric('flowBytesNear', 'near', 'KiB', 1024, 'less'),
-    metric('flowBytesFar', 'far', 'KiB', 1024, 'less'),
+    metric('flowBytesFar', 'far', 'KiB', 1024, 'less'), metric('flows', 'flows', '', 1, 'more'),
+  ],
+  rest: [
+    metric('restBytes', 'private memory', 'MiB', 2 ** 20, 'less'),
+    metric('restOverNodeBytes', 'over a bare node', 'MiB', 2 ** 20, 'less'),
+    metric('restCpuShare', 'CPU', '%', 0.01, 'less'),
+    metric('readyMs', 'ready after', 'ms', 1, 'less'),
+  ],
+  cold: [metric('rate', 'tunnels', '/s', 1, 'more'), cpuPerOperation, p50, p99],
+  storm: [
+    p99, metric('calmP99Us', 'p99 without new tunnels', 'µs', 1, 'less'),
+    metric('stormRatio', 'p99 with ÷ without', '', 1, 'less'),
+    metric('stormRate', 'new tunnels', '/s', 1, 'more'), p50,
   ],
 };
 
@@ -65,12 +79,18 @@ export interface Comparison {
   readonly name: string;
   /** The fastest of these is compared with, by the median of the headline. */
   readonly candidates: readonly string[];
+  /** The systems that are compared with it; default: all others. */
+  readonly of?: readonly string[];
 }
 
-/** Whom every system is compared with. "relay" is the faster of its two forms. */
+/** Whom systems are compared with. "relay" is the faster of its two forms. */
 export const comparisons: readonly Comparison[] = [
   { name: 'relay', candidates: ['relay', 'relay-epoll'] },
   { name: 'envoy-sidecar', candidates: ['envoy-sidecar'] },
+  { name: 'envoy-connect', candidates: ['envoy-connect'] },
+  { name: 'hbone', candidates: ['hbone'], of: ['hbone-spin', 'hbone-optimistic', 'ztunnel'] },
+  { name: 'hbone-burdened', candidates: ['hbone-burdened'], of: ['hbone-stalled'] },
+  { name: 'handshake-loop', candidates: ['handshake-loop'], of: ['hbone', 'hbone-optimistic'] },
 ];
 
 type Runs = readonly RunRecord[];
@@ -123,6 +143,7 @@ function rowOf(layout: LayoutName, workload: Workload, known: SystemRecord, all:
     const [headline = one] = metricsOf[workload.kind];
     const ratios: Record<string, Ratio> = {};
     for (const comparison of comparisons) {
+      if (!(comparison.of?.includes(known.name) ?? true)) continue;
       const rival = fastestOf(all, comparison, headline);
       const theirs = all.filter(({ system }) => system === rival);
       if (rival === '' || rival === known.name || voided !== '' || voidOf(theirs) !== '') continue;
@@ -151,7 +172,9 @@ export function rowsOf(records: readonly ResultRecord[]): Row[] {
     workloads.flatMap((workload) => {
       const all = runs.filter((run) => run.layout === layout && run.workload === workload.name);
       if (all.length === 0) return [];
-      return known.filter((system) => system.layout === layout)
+      // Present systems that take no part say nothing; an absent one says that it might have.
+      return known.filter((system) => system.layout === layout && (system.absent === undefined
+        ? all.some((run) => run.system === system.name) : takesPart(system.name, workload)))
         .map((system) => rowOf(layout, workload, system, all));
     }));
 }

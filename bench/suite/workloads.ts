@@ -1,4 +1,5 @@
 /** What is done to a system in one cell of the table. Durations come from the run's options. */
+import type { LayoutName } from './system.js';
 
 interface Said {
   /** As on the command line. */
@@ -11,22 +12,34 @@ interface Said {
   readonly shards?: number;
   /** Policies of the mesh; default `policiesUsual`. */
   readonly policies?: number;
-  /** `http`: what cannot be asked of a system that carries bytes only is nothing; all can. */
+  /** Workloads that the near proxy serves; default 1. */
+  readonly identities?: number;
+  /** `bytes`: only for systems that carry any bytes. `http`: for all. */
   readonly carries: 'bytes' | 'http';
-  /** Longest measured window, seconds: for work that uses something up. */
-  readonly secondsMax?: number;
+  /** The systems it says something about; default: all that can carry it. */
+  readonly systems?: readonly string[];
+  /** Where it can be done; default: everywhere. */
+  readonly layouts?: readonly LayoutName[];
+  /** The system is started for it, and ended after it; needed where history would show. */
+  readonly fresh?: boolean;
+  /** Least warm-up, seconds. */
+  readonly warmupMin?: number;
   /** Part of `--quick`. */
   readonly quick?: boolean;
 }
 
-/** One load on the system; the headline is bytes or operations per second. */
+/**
+ * One load on the system; the headline is bytes or operations per second; of an open loop, `open`,
+ * the median latency.
+ */
 export interface LoadWorkload extends Said {
-  readonly kind: 'bulk' | 'rate';
+  readonly kind: 'bulk' | 'rate' | 'open';
   readonly work: 'upload' | 'download' | 'ping-pong' | 'connect-close' | 'http';
   readonly flows: number;
   readonly messageBytes?: number;
-  /** Open loop, operations per second; `half`: half of the slowest peer's rate in `halfOf`. */
+  /** Open loop: operations per second. */
   readonly rate?: number;
+  /** Open loop: half of the slowest peer's rate in this workload of the same run. */
   readonly halfOf?: string;
 }
 
@@ -43,10 +56,40 @@ export interface IdleWorkload extends Said {
   readonly flows: number;
 }
 
-export type Workload = LoadWorkload | BesideWorkload | IdleWorkload;
+/** What a proxy takes that has nothing to do, and how soon it is ready. */
+export interface RestWorkload extends Said {
+  readonly kind: 'rest';
+  readonly restSeconds: number;
+}
+
+/** Flows that need a tunnel with a handshake of its own each. */
+export interface ColdWorkload extends Said {
+  readonly kind: 'cold';
+  /** At a time. */
+  readonly flows: number;
+}
+
+/** Live flows, alone and then beside new tunnels; the headline is their p99 beside them. */
+export interface StormWorkload extends Said {
+  readonly kind: 'storm';
+  readonly messageBytes: number;
+  readonly flows: number;
+  /** Messages per second of all flows. */
+  readonly rate: number;
+  /** New tunnels per second. */
+  readonly stormRate: number;
+}
+
+export type Workload = LoadWorkload | BesideWorkload | IdleWorkload | RestWorkload | ColdWorkload
+  | StormWorkload;
 
 /** Policies of the mesh where the row does not say. */
 export const policiesUsual = 10;
+
+/** Two hops that any bytes can pass. */
+const twoHops = ['relay', 'relay-epoll', 'hbone', 'envoy-l4', 'envoy-connect', 'nginx-l4',
+  'haproxy-l4', 'ztunnel', 'node-only'];
+const sharded = ['direct', 'relay', 'hbone', 'envoy-connect', 'ztunnel'];
 
 function bulk(work: 'upload' | 'download', flows: number, more: Partial<LoadWorkload> = {}):
 LoadWorkload {
@@ -79,16 +122,70 @@ function connect(flows: number, more: Partial<LoadWorkload> = {}): LoadWorkload 
 function idle(flows: number): IdleWorkload {
   return {
     name: `idle-${flows}`, title: `${flows.toLocaleString('en')} idle flows`, group: 'Memory',
-    kind: 'idle', carries: 'bytes', flows,
+    kind: 'idle', carries: 'bytes', flows, fresh: true, systems: twoHops,
   };
 }
 
 function setUp(policies: number): LoadWorkload {
   return connect(1, {
-    name: `setup-${policies}`, group: 'Flow set-up under policies', policies,
+    name: `setup-${policies}`, group: 'Flow set-up under policies', policies, systems: ['hbone'],
+    warmupMin: 1,
     title: `connect, request, close with ${policies.toLocaleString('en')} policies`,
   });
 }
+
+/** GET of 1 KiB on kept connections: at maximum, or open loop. */
+function http(flows: number, more: Partial<LoadWorkload> & { what?: string } = {}): LoadWorkload {
+  const { what = 'at maximum', ...rest } = more;
+  return {
+    name: `http-${flows}`, group: 'HTTP/1.1', kind: 'rate', carries: 'http', work: 'http', flows,
+    title: `GET 1 KiB, keep-alive, ${flows} ${flows === 1 ? 'connection' : 'connections'}, ${what}`,
+    messageBytes: 1024, ...rest,
+  };
+}
+
+const httpAtRate = (flows: number): LoadWorkload => http(flows, {
+  name: `http-1000rps-${flows}`, kind: 'open', rate: 1_000, what: '1,000 requests per second',
+});
+
+const httpAtHalf = (flows: number): LoadWorkload => http(flows, {
+  name: `http-half-${flows}`, kind: 'open', halfOf: `http-${flows}`,
+  what: 'half of the slowest peer\'s maximum',
+});
+
+const httpFlows = [1, 16, 64];
+
+/** Live and cached flows while the JavaScript of the same process is busy. */
+const stalls: Pick<LoadWorkload, 'systems' | 'fresh' | 'warmupMin' | 'group' | 'kind' | 'carries'
+  | 'messageBytes'> = {
+  systems: ['hbone', 'hbone-burdened', 'hbone-stalled'], fresh: true, warmupMin: 1.5,
+  group: 'A busy JavaScript loop', kind: 'open', carries: 'bytes', messageBytes: 64,
+};
+
+/** Identities of clients of the near proxy, a listener each; a flow of each needs a new tunnel. */
+const coldIdentities = 200;
+
+const tunnels: readonly Workload[] = [
+  {
+    name: 'cold', title: 'cold tunnels, a new identity each, 16 at a time', group: 'Cold tunnels',
+    kind: 'cold', carries: 'bytes', flows: 16, identities: coldIdentities, fresh: true,
+    layouts: ['loopback'], systems: ['hbone', 'handshake-loop'],
+  },
+  {
+    name: 'storm', group: 'Cold tunnels', kind: 'storm', carries: 'bytes', layouts: ['loopback'],
+    title: 'ping-pong 64 B on 16 live flows, 2,000/s, beside 200 cold tunnels per second',
+    flows: 16, messageBytes: 64, rate: 2_000, stormRate: 200, identities: coldIdentities,
+    fresh: true, systems: ['hbone'],
+  },
+  {
+    ...stalls, name: 'live-flows', work: 'ping-pong', flows: 16, rate: 2_000,
+    title: 'ping-pong 64 B on 16 live flows, 2,000/s',
+  },
+  {
+    ...stalls, name: 'cached-flows', work: 'connect-close', flows: 8, rate: 200,
+    title: 'connect, request 64 B, close, known flow keys, 200/s',
+  },
+];
 
 /** Every workload, in the order of the tables. */
 export const workloads: readonly Workload[] = [
@@ -101,14 +198,24 @@ export const workloads: readonly Workload[] = [
     group: 'Ping-pong', kind: 'beside', carries: 'bytes', messageBytes: 64, bulkFlows: 16,
   },
   connect(1), connect(32, { quick: true }),
+  ...httpFlows.map((flows) => http(flows, { quick: flows === 64 })),
+  ...httpFlows.map(httpAtRate), ...httpFlows.map(httpAtHalf),
+  ...tunnels,
   setUp(0), setUp(100), setUp(10_000),
   idle(5_000), idle(20_000),
-  bulk('upload', 16, { name: 'bulk-up-16-shards-1', group: 'Shards', shards: 1,
-    title: 'bulk up, 16 flows, 1 shard' }),
-  bulk('upload', 16, { name: 'bulk-up-16-shards-2', group: 'Shards', shards: 2,
-    title: 'bulk up, 16 flows, 2 shards' }),
-  pingPong(1, 64, { name: 'ping-1b-64-shards-1', group: 'Shards', shards: 1,
-    title: 'ping-pong 1 B, 64 flows, 1 shard' }),
-  pingPong(1, 64, { name: 'ping-1b-64-shards-2', group: 'Shards', shards: 2,
-    title: 'ping-pong 1 B, 64 flows, 2 shards' }),
+  {
+    name: 'rest', title: 'at rest, 10 workloads', group: 'Memory', kind: 'rest', carries: 'http',
+    systems: [...twoHops, 'envoy-sidecar', 'nginx-sidecar', 'haproxy-sidecar'], identities: 10,
+    fresh: true, restSeconds: 2,
+  },
+  ...[1, 2].flatMap((shards) => {
+    const said = { group: 'Shards', shards, fresh: true, systems: sharded };
+    const inWords = `${shards} ${shards === 1 ? 'shard' : 'shards'}`;
+    return [
+      bulk('upload', 16, { ...said, name: `bulk-up-16-shards-${shards}`,
+        title: `bulk up, 16 flows, ${inWords}` }),
+      pingPong(1, 64, { ...said, name: `ping-1b-64-shards-${shards}`,
+        title: `ping-pong 1 B, 64 flows, ${inWords}` }),
+    ];
+  }),
 ];

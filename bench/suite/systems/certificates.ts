@@ -19,11 +19,32 @@ export interface Credentials {
 }
 
 const identityOf = (side: Side): string => `spiffe://cluster.local/ns/bench/sa/${side}`;
+const authorities = new Map<string, Promise<string>>();
+const issued = new Map<string, Promise<Record<Side, Credentials>>>();
 
-/** Makes an authority in `folder` (as `onehop ca init`) and lets it issue for both hops. */
-export async function issueCredentials(folder: string): Promise<Record<Side, Credentials>> {
-  const dir = join(folder, 'ca');
-  await Authority.init({ dir });
+function once<T>(made: Map<string, Promise<T>>, folder: string,
+  make: () => Promise<T>): Promise<T> {
+  const known = made.get(folder) ?? make();
+  made.set(folder, known);
+  return known;
+}
+
+/** The directory of the authority of `folder`, made as `onehop ca init` does at the first call. */
+export function authorityOf(folder: string): Promise<string> {
+  return once(authorities, folder, async () => {
+    const dir = join(folder, 'ca');
+    await Authority.init({ dir });
+    return dir;
+  });
+}
+
+/** What that authority issues for both hops, once. */
+export function credentialsOf(folder: string): Promise<Record<Side, Credentials>> {
+  return once(issued, folder, () => issueCredentials(folder));
+}
+
+async function issueCredentials(folder: string): Promise<Record<Side, Credentials>> {
+  const dir = await authorityOf(folder);
   const authority = await Authority.open(dir);
   const issue = async (side: Side, other: Side): Promise<Credentials> => {
     const prefix = join(folder, side);

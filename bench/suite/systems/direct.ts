@@ -5,7 +5,5 @@ export const direct: System = {
   path: 'client - server',
   carries: 'bytes',
   probe: () => Promise.resolve({ version: 'no proxy' }),
-  start: ({ server }) => Promise.resolve({
-    entry: server, proxies: [], stop: () => Promise.resolve(),
-  }),
+  start: ({ server }) => Promise.resolve({ entry: server, proxies: [] }),
 };

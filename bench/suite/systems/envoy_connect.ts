@@ -44,6 +44,7 @@ export const envoyConnect = twoHops({
   name: 'envoy-connect',
   path: 'client - Envoy tcp proxy - HTTP/2 CONNECT over mTLS - Envoy - server',
   carries: 'bytes',
+  descriptorsPerFlow: 1,
   probe: probeEnvoy,
   command: (hop) => envoyCommand(hop, hop.side === 'near' ? near(hop) : far(hop)),
 });

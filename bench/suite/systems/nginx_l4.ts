@@ -21,5 +21,6 @@ export const nginxL4 = twoHops({
   path: 'client - nginx stream - mTLS - nginx stream - server',
   carries: 'bytes',
   probe: probeNginxStream,
+  children: (workers) => workers,
   command: (hop) => nginxCommand(hop, block(hop)),
 });

@@ -47,5 +47,6 @@ export const nginxSidecar = twoHops({
   path: 'client - nginx HTTP - mTLS, keep-alive - nginx HTTP - server',
   carries: 'http',
   probe: probeNginx,
+  children: (workers) => workers,
   command: (hop) => nginxCommand(hop, block(hop)),
 });

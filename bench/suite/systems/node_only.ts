@@ -17,7 +17,9 @@ export const nodeOnly = twoHops({
   name: 'node-only',
   path: 'client - JavaScript - HTTP/2 CONNECT over mTLS - JavaScript - server',
   carries: 'bytes',
+  descriptorsPerFlow: 1,
   probe,
+  children: (workers) => workers > 1 ? workers : 0,
   command: async (hop) => {
     const file = join(hop.folder, 'hop.json');
     await writeFile(file, JSON.stringify(hop));

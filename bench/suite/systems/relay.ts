@@ -15,10 +15,10 @@ ReturnType<System['start']> {
   const { layout, server } = context;
   const near = { host: layout.nearHost, port: await layout.freePort('near') };
   const far = { host: layout.farHost, port: await layout.freePort('far') };
-  const proxies = [
-    await startHop(context, 'far', far, server), await startHop(context, 'near', near, far),
-  ];
-  return { entry: near, proxies: proxies.reverse(), stop: () => Promise.resolve() };
+  const proxies = await Promise.all([
+    startHop(context, 'near', near, far), startHop(context, 'far', far, server),
+  ]);
+  return { entry: near, proxies };
 }
 
 /** Two hops of this engine without TLS or tunnel. */
