@@ -72,6 +72,9 @@ void ShardListener::forgetRequest(hbone::ServerConnection& connection, Handle ti
 }
 
 void ShardListener::tell(const SocketAddress& peer, const Error& error) {
+  if (!notices_.take(1, shard_.loop().now())) {
+    return shard_.counters().add(EngineCell::summariesDropped);
+  }
   Notice notice;
   notice.shard = shard_.index();
   notice.listener = spec_.handle;
@@ -130,10 +133,37 @@ void ShardListener::acceptTunnel(io::Fd fd, const SocketAddress& peer) {
   hbone::ServerConnection& connection =
       hbone::ServerConnection::start(shard_.loop(), std::move(stream.value()), peer,
                                      credential->credentials, limits, *this, &shard_.ledger());
-  connections_.emplace(&connection, Incoming{peer, {}});
+  boundHandshakes(peer.ip);
+  halves_.push_back({&connection, peer.ip});
+  connections_.emplace(&connection, Incoming{peer, {}, std::prev(halves_.end())});
 }
 
-void ShardListener::onServerReady(hbone::ServerConnection&) {
+void ShardListener::boundHandshakes(const IpAddress& source) {
+  size_t ofSource = 0;
+  auto oldest = halves_.end();
+  for (auto at = halves_.begin(); at != halves_.end(); ++at) {
+    if (at->source != source) continue;
+    if (ofSource++ == 0) oldest = at;
+  }
+  if (ofSource < kHandshakesPerSourceMax) oldest = halves_.end();
+  if (halves_.size() >= kHandshakesMax) oldest = halves_.begin();
+  if (oldest == halves_.end()) return;
+  hbone::ServerConnection& victim = *oldest->connection;
+  const auto found = connections_.find(&victim);
+  CHECK(found != connections_.end());
+  handshakeOver(found->second);
+  victim.close(CloseReason::overload);
+}
+
+void ShardListener::handshakeOver(Incoming& incoming) {
+  if (!std::exchange(incoming.handshaking, false)) return;
+  halves_.erase(incoming.half);
+}
+
+void ShardListener::onServerReady(hbone::ServerConnection& connection) {
+  const auto found = connections_.find(&connection);
+  CHECK(found != connections_.end());
+  handshakeOver(found->second);
   shard_.counters().add(EngineCell::serverTunnelsActive);
 }
 
@@ -175,6 +205,7 @@ void ShardListener::onServerClosed(hbone::ServerConnection& connection, bool est
   const auto found = connections_.find(&connection);
   CHECK(found != connections_.end() && found->second.requests.empty());
   const SocketAddress peer = found->second.peer;
+  handshakeOver(found->second);
   connections_.erase(found);
   if (error.reason == CloseReason::h2Flood) shard_.counters().add(EngineCell::h2FloodCloses);
   if (!established || (error.reason != CloseReason::complete &&

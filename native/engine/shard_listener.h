@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <unordered_map>
 
 #include "base/address.h"
 #include "engine/contract.h"
+#include "h2/flood_guard.h"
 #include "hbone/server.h"
 #include "io/listener.h"
 #include "io/socket.h"
@@ -29,6 +31,14 @@ class ShardListener final : public io::Retirable,
                             private io::ListenerEvents,
                             private hbone::ConnectHandler {
  public:
+  // Handshakes begun and not over, of one source address and of all. Beyond, the oldest one (of that
+  // address) is cut: an honest one takes milliseconds and is not the oldest for long.
+  static constexpr size_t kHandshakesPerSourceMax = 128;
+  static constexpr size_t kHandshakesMax = 1024;
+  // Notices beyond are dropped and counted: failed handshakes cost a peer next to nothing.
+  static constexpr uint32_t kNoticeBurst = 256;
+  static constexpr uint32_t kNoticesPerSecond = 64;
+
   // Owns the socket, and the descriptor of the namespace in `spec.context`.
   ShardListener(Shard& shard, const ListenerSpec& spec, io::Fd socket, io::Fd netns);
   ShardListener(const ShardListener&) = delete;
@@ -68,16 +78,26 @@ class ShardListener final : public io::Retirable,
   void tell(const SocketAddress& peer, const Error& error);
   void maybeForget();
 
+  struct Half {
+    hbone::ServerConnection* connection;
+    IpAddress source;
+  };
   struct Incoming {
     SocketAddress peer;
     Requests requests;
+    std::list<Half>::iterator half;  // while `handshaking`
+    bool handshaking = true;
   };
+  void boundHandshakes(const IpAddress& source);
+  void handshakeOver(Incoming& incoming);
 
   Shard& shard_;
   ListenerSpec spec_;
   io::Fd netns_;
   io::Listener listener_;
   std::unordered_map<hbone::ServerConnection*, Incoming> connections_;
+  std::list<Half> halves_;  // oldest first
+  h2::TokenBucket notices_{kNoticeBurst, kNoticesPerSecond};
   size_t flows_ = 0;
   bool closed_ = false;
 };
