@@ -51,7 +51,7 @@ describe('the three answers', () => {
     expect(limit?.tiles[0]).toMatchObject({ big: '25,000 /s' });
     expect(limit?.lead[0])
       .toMatch(/^HTTP requests: the node-proxy path peaks at 25,000 \/s .*64 conn/);
-    expect(limit?.lead[0]).toContain('waiting, not computing: 1.3 of 2 processors busy');
+    expect(limit?.lead[0]).toContain('not processor time: 1.3 of 2 processors busy with it');
   });
   it('take the L4 form of the double hop for bytes', () => {
     const [double = []] = sentences(wholeRun(8));
@@ -121,7 +121,8 @@ describe('the page', () => {
   it('names machine, versions, commit, command and date', () => {
     const text = page(wholeRun(8));
     for (const part of ['Test CPU, 2 processors', 'Node v24.1.0, OpenSSL 3.5.1', 'abcdef012345',
-      '--rounds 8 --seconds 1', '2026-01-02T03:04:05.000Z', 'envoy-l4 1.0']) {
+      '--rounds 8 --seconds 1', '--only direct,relay,hbone,envoy-sidecar,envoy-l4,',
+      '2026-01-02T03:04:05.000Z', 'envoy-l4 1.0']) {
       expect(text).toContain(part);
     }
   });

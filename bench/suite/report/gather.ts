@@ -3,7 +3,9 @@ import { basename, join, resolve } from 'node:path';
 
 import { UsageError } from '../options.js';
 import type { ResultRecord, RunRecord, SetupRecord, SystemRecord } from '../runner.js';
+import { systems } from '../systems/index.js';
 import { rowsOf, type Row } from '../table.js';
+import { workloads } from '../workloads.js';
 import { microOf, type MicroResults } from './micro.js';
 
 /** What was measured on one machine with one build, ready to be shown. */
@@ -131,6 +133,18 @@ export function gather(directories: readonly string[]): Run[] {
   return parts.map(({ label, records }) => runOf(label, records));
 }
 
+/** `--only` with what was measured, where that was not everything; '' where it was. */
+function onlyOf(records: readonly ResultRecord[]): string {
+  const had = (name: string): boolean => records.some((record) =>
+    (record.kind === 'system' && record.name === name)
+    || (record.kind === 'run' && record.workload === name));
+  const all = [...systems, ...workloads].map(({ name }) => name);
+  const names = all.filter(had);
+  const hasMicro = records.some(({ kind }) => kind === 'micro');
+  return names.length === all.length && hasMicro ? ''
+    : ` --only ${[...names, ...hasMicro ? ['micro'] : []].join(',')}`;
+}
+
 /** The command that was given, or one that measures the same where the records do not tell. */
 export function commandOf(records: readonly ResultRecord[]): string {
   const setup = records.find((record) => record.kind === 'setup');
@@ -139,7 +153,8 @@ export function commandOf(records: readonly ResultRecord[]): string {
   if (typeof given === 'string') return given;
   const layouts = [...new Set(records.flatMap((record) =>
     record.kind === 'system' ? [record.layout] : []))];
+  const layout = layouts.length === 0 ? '' : ` --layout ${layouts.join(',')}`;
   const pin = setup.pinning.near === '' ? ' --pin none' : '';
-  return `npm run bench -- --layout ${layouts.join(',')} --rounds ${setup.rounds} `
-    + `--seconds ${setup.seconds} --warmup ${setup.warmupSeconds}${pin}`;
+  return `npm run bench --${layout} --rounds ${setup.rounds} --seconds ${setup.seconds} `
+    + `--warmup ${setup.warmupSeconds}${pin}${onlyOf(records)}`;
 }

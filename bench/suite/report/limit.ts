@@ -48,7 +48,7 @@ function limitOf(run: Run, place: Place, system: string): Pick<Peak, 'proxies' |
     ? `${row.void}: the true limit is higher`
     : total >= busyShare * processors ? `the machine: ${busy}`
       : proxies >= busyShare * proxiesPerPath ? 'the threads of the proxies'
-        : `waiting, not computing: ${busy}`;
+        : `not processor time: ${busy} with it`;
   return { proxies, generator, limit };
 }
 

@@ -12,7 +12,7 @@ import { barStyle, whisker, words } from './shapes.js';
 import { ratioText, shorten, valueText, verdictOf } from './words.js';
 import { escapeXml, plainText } from './xml.js';
 
-const size = { width: 920, column: 304, names: 112, plot: 90, ratio: 94, row: 19, head: 30,
+const size = { width: 920, column: 304, names: 112, plot: 84, ratio: 100, row: 19, head: 30,
   axis: 26, title: 62, foot: 40 } as const;
 
 const names: Readonly<Record<string, string>> = {
