@@ -105,7 +105,8 @@ void FlowCache::removeFlow(CacheEntry& entry, EntryFlow& flow) {
 void FlowCache::settle(CacheEntry& entry) {
   if (!entry.idle()) return;
   const bool asked = static_cast<const ListLink<PendingTag>&>(entry).linked();
-  if (entry.removed && !asked) {
+  // Neither decided nor asked about: nobody could use it, and no verdict would ever make it evictable.
+  if (!asked && (entry.removed || !entry.decided())) {
     remove(entry);
   } else if (entry.decided() && !lru_.contains(entry)) {
     lru_.pushBack(entry);

@@ -91,7 +91,8 @@ class FlowCache {
   // An entry without parked flows and upcall is idle once its last flow has gone.
   void addFlow(CacheEntry& entry, EntryFlow& flow);    // to live or, undecided, to parked
   void unpark(CacheEntry& entry, EntryFlow& flow);     // parked -> live
-  void removeFlow(CacheEntry& entry, EntryFlow& flow); // may evict the entry when it is `removed`
+  // Evicts the entry with its last flow when it is `removed`, or undecided and not asked about.
+  void removeFlow(CacheEntry& entry, EntryFlow& flow);
   // After its verdict came, or its upcall was given up: an idle entry may be evicted from now on.
   void settle(CacheEntry& entry);
   // Evicts; it must be idle.

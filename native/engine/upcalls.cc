@@ -4,8 +4,9 @@ namespace onehop::engine {
 
 bool Upcalls::ask(CacheEntry& entry, ListenerKind kind, const SocketAddress& local) {
   CHECK(!entry.decided() && !waits(entry));
-  if (pending_.size() >= kPendingMax) return false;
   const FlowKeyView key = entry.key.view();
+  size_t& ofListener = ofListener_[key.listener];
+  if (pending_.size() >= kPendingMax || ofListener >= kPendingPerListenerMax) return false;
   Upcall upcall;
   upcall.shard = shard_;
   upcall.key = entry.handle.pack();
@@ -19,10 +20,18 @@ bool Upcalls::ask(CacheEntry& entry, ListenerKind kind, const SocketAddress& loc
   upcall.forwardedHost = key.forwardedHost;
   upcall.forwardedNetwork = key.forwardedNetwork;
   if (!outlet_.upcall(std::move(upcall))) return false;
+  ++ofListener;
   entry.askedUntil = loop_.now() + timeout_;
   pending_.pushBack(entry);
   if (!armed()) arm(loop_, timeout_);
   return true;
+}
+
+void Upcalls::settle(CacheEntry& entry) {
+  pending_.remove(entry);
+  const auto found = ofListener_.find(entry.key.listener);
+  CHECK(found != ofListener_.end() && found->second > 0);
+  if (--found->second == 0) ofListener_.erase(found);
 }
 
 void Upcalls::onTimer() {
@@ -32,7 +41,7 @@ void Upcalls::onTimer() {
       arm(loop_, oldest->askedUntil - now);
       return;
     }
-    pending_.remove(*oldest);
+    settle(*oldest);
     observer_.onUpcallTimeout(*oldest);
   }
 }

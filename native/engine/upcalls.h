@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unordered_map>
+
 #include "base/intrusive_list.h"
 #include "engine/flow_cache.h"
 #include "engine/outbox.h"
@@ -21,6 +23,8 @@ class UpcallObserver {
 class Upcalls final : private io::Timer {
  public:
   static constexpr size_t kPendingMax = 16384;
+  // The peers of one workload cannot take the room of the others.
+  static constexpr size_t kPendingPerListenerMax = kPendingMax / 4;
 
   Upcalls(uint32_t shard, io::EventLoop& loop, Outlet& outlet, Nanos timeout,
           UpcallObserver& observer)
@@ -30,11 +34,12 @@ class Upcalls final : private io::Timer {
   bool ask(CacheEntry& entry, ListenerKind kind, const SocketAddress& local);
   bool waits(const CacheEntry& entry) const { return pending_.contains(entry); }
   // The verdict is there, or nobody wants it any more.
-  void settle(CacheEntry& entry) { pending_.remove(entry); }
+  void settle(CacheEntry& entry);
   // Forgets all questions.
   void clear() {
     while (pending_.popFront() != nullptr) {
     }
+    ofListener_.clear();
     Timer::cancel();
   }
   size_t size() const { return pending_.size(); }
@@ -48,6 +53,7 @@ class Upcalls final : private io::Timer {
   Nanos timeout_;
   UpcallObserver& observer_;
   IntrusiveList<CacheEntry, PendingTag> pending_;
+  std::unordered_map<HandleValue, size_t> ofListener_;
 };
 
 }  // namespace onehop::engine
