@@ -1,3 +1,4 @@
+import { formatAddress, parseHostPort } from '../model/address.js';
 import type { Explanation, FlowParties } from '../model/decision.js';
 import type { Workload } from '../model/resources.js';
 import type { Log, LogFields } from './log.js';
@@ -89,6 +90,20 @@ function workloadFields(side: 'src' | 'dst', workload: Workload | undefined,
   };
 }
 
+const anyIp: ReadonlySet<string | undefined> = new Set(['0.0.0.0', '::']);
+
+/**
+ * Where the caller connected to. A listener on every address of a namespace knows its port only; the
+ * address is then that of the application, as a tunnel asks for it.
+ */
+function arrivedAt(flow: EndedFlow, { local, parties }: FlowStory): string {
+  if (flow.kind === 'plaintext' && flow.destination !== '') return flow.destination;
+  const place = parseHostPort(local);
+  if (place === undefined || !anyIp.has(place.ip)) return local;
+  const ip = parseHostPort(flow.authority)?.ip ?? parties?.destination?.ips[0];
+  return ip === undefined ? local : formatAddress(ip, place.port);
+}
+
 /** The fields of the peer's access log in its order, then ours. */
 export function accessFields(flow: EndedFlow, story: FlowStory): LogFields {
   const { parties, explanation } = story;
@@ -99,7 +114,7 @@ export function accessFields(flow: EndedFlow, story: FlowStory): LogFields {
     'src.addr': flow.source,
     ...workloadFields('src', parties?.source,
       parties?.sourcePrincipal || (inbound ? flow.peerIdentity : '')),
-    'dst.addr': inbound ? story.local : next,
+    'dst.addr': inbound ? arrivedAt(flow, story) : next,
     'dst.hbone_addr': (inbound ? flow.authority : story.authority) || undefined,
     'dst.service': parties?.service?.hostname || undefined,
     ...workloadFields('dst', parties?.destination, parties?.destinationPrincipal ?? ''),

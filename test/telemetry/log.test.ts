@@ -54,6 +54,17 @@ describe('the access log', () => {
     });
   });
 
+  it.each([
+    ['hbone', '0.0.0.0:15008', '10.0.0.2:8080', '10.0.0.2:15008'],
+    ['hbone', '[::]:15008', '[2001:db8::2]:8080', '[2001:db8::2]:15008'],
+    ['hbone', '[::]:15008', 'echo.demo:80', '10.0.0.2:15008'],
+    ['hbone', '10.0.0.9:15008', '10.0.0.2:8080', '10.0.0.9:15008'],
+    ['plaintext', '0.0.0.0:15006', '', '10.1.0.1:80'],
+  ])('says where an inbound %s flow arrived on %s, asking for %j', (kind, local, authority, expected) => {
+    const fields = accessFields({ ...flow, kind, authority }, { parties, local });
+    expect(fields['dst.addr']).toBe(expected);
+  });
+
   it('names the policy that denied, and the recorded events', () => {
     const denied = { ...flow, reason: 'denied', side: 'downstream', code: 401 };
     const text = 'connection closed due to policy rejection: explicitly denied by demo/no';
