@@ -8,7 +8,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**'],
+          exclude: ['test/e2e/**', 'test/bench/suite.test.ts'],
           testTimeout: 30_000,
         },
       },
@@ -16,7 +16,7 @@ export default defineConfig({
         // Whole node proxies under load: alone on the machine, one file after the other.
         test: {
           name: 'e2e',
-          include: ['test/e2e/**/*.test.ts'],
+          include: ['test/e2e/**/*.test.ts', 'test/bench/suite.test.ts'],
           sequence: { groupOrder: 1 },
           poolOptions: { forks: { singleFork: true } },
           testTimeout: 60_000,

@@ -5,7 +5,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 import { packageRoot } from './paths.js';
-import { ProcessError, type Program, type Stage } from './processes.js';
+import { ProcessError, tether, type Program, type Stage } from './processes.js';
 import type { Endpoint, Layout, Peer } from './system.js';
 
 const serverReadyLine = /\{"listening":(\d+)\}/;
@@ -42,6 +42,8 @@ export interface Load {
   readonly warmupSeconds: number;
   /** Operations per second of all flows together, open loop; left out: closed loop. */
   readonly rate?: number;
+  /** Source addresses that connections take in turn. */
+  readonly sources?: number;
   /** Whose CPU clocks are read at both edges of the measured window. */
   readonly cpuOf: readonly Peer[];
 }
@@ -112,6 +114,7 @@ const argvOf = (binary: string, load: Load): string[] => [
   '--warmup', String(load.warmupSeconds),
   ...(load.beside === undefined ? [] : ['--beside', String(load.beside)]),
   ...(load.messageBytes === undefined ? [] : ['--message', String(load.messageBytes)]),
+  ...(load.sources === undefined ? [] : ['--sources', String(load.sources)]),
   ...(load.rate === undefined ? [] : ['--rate', String(load.rate)]),
   ...(load.cpuOf.length === 0 ? [] : ['--cpu-of', load.cpuOf.map(({ pid }) => pid).join(',')]),
 ];
@@ -135,7 +138,7 @@ export interface RunningLoad {
 /** Starts a client on the near side. Its failure to run rejects `report` with ProcessError. */
 export function startLoad(binary: string, layout: Layout, load: Load,
   signal: AbortSignal): RunningLoad {
-  const [command = '', ...args] = [...layout.inside('near'), ...argvOf(binary, load)];
+  const [command = '', ...args] = [...tether, ...layout.inside('near'), ...argvOf(binary, load)];
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const end = (): void => void child.kill('SIGKILL');
   signal.addEventListener('abort', end, { once: true });

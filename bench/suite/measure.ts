@@ -61,6 +61,7 @@ async function measureLoad(rig: Rig, workload: LoadWorkload, effort: Effort): Pr
     warmupSeconds: effort.warmupSeconds,
     ...(workload.messageBytes === undefined ? {} : { messageBytes: workload.messageBytes }),
     ...(rate === undefined ? {} : { rate }),
+    ...(workload.sources === undefined ? {} : { sources: workload.sources }),
   }).report;
   if (workload.kind !== 'bulk') {
     return { ...operationsOf(rig, report), ...(rate === undefined ? {} : { askedRate: rate }) };

@@ -11,7 +11,7 @@ const pollMs = 5;
 const tailChars = 2_000;
 
 /** Linux: a child so started is killed by the kernel when we are, however we end. */
-const tether: readonly string[] = spawnSync('setpriv', ['--help'], { stdio: 'ignore' }).status === 0
+export const tether: readonly string[] = spawnSync('setpriv', ['--help'], { stdio: 'ignore' }).status === 0
   ? ['setpriv', '--pdeathsig', 'KILL', '--'] : [];
 
 /** Why a process that should be running is not. */
@@ -139,6 +139,7 @@ export class LiveContext implements SystemContext {
   readonly scratch: string;
   readonly shared: string;
   readonly identities: number;
+  readonly tunnelsKept: boolean;
   readonly shards: number;
   readonly policies: number;
   readonly signal: AbortSignal;
@@ -151,6 +152,7 @@ export class LiveContext implements SystemContext {
     this.scratch = parts.scratch;
     this.shared = parts.shared;
     this.identities = parts.identities;
+    this.tunnelsKept = parts.tunnelsKept;
     this.shards = parts.shards;
     this.policies = parts.policies;
     this.signal = parts.signal;

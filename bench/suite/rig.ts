@@ -4,8 +4,20 @@ import { join } from 'node:path';
 import { makeLayout, type LiveLayout, type Pinning } from './layout.js';
 import { startLoad, startServer, type Load, type RunningLoad } from './loadgen.js';
 import { LiveContext, ProcessError, type Program, type Stage } from './processes.js';
-import type { LayoutName, RunningSystem, System } from './system.js';
+import type { LayoutName, RunningSystem, System, SystemContext } from './system.js';
 import { policiesUsual, type Workload } from './workloads.js';
+
+type Shape = Pick<SystemContext, 'shards' | 'policies' | 'identities' | 'tunnelsKept'>;
+
+/** What a workload asks of the way in which its systems are started. */
+function shapeOf({ shards = 1, policies = policiesUsual, identities = 1,
+  tunnelsKept = true }: Workload): Shape {
+  return { shards, policies, identities, tunnelsKept };
+}
+
+/** Equal for workloads that can share a rig of the system. */
+export const rigKeyOf = (system: System, workload: Workload): string =>
+  [system.name, ...Object.values(shapeOf(workload))].join(' ');
 
 /** What the rigs of one run have in common. */
 export interface Ground {
@@ -46,8 +58,7 @@ export class Rig {
     const server = await startServer(binary, stage, layout, scratch, signal);
     const context = new LiveContext(stage, {
       layout, server: server.endpoint, scratch, shared: ground.scratch, signal,
-      shards: workload.shards ?? 1, policies: workload.policies ?? policiesUsual,
-      identities: workload.identities ?? 1,
+      ...shapeOf(workload),
     });
     try {
       const began = performance.now();

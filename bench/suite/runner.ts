@@ -11,7 +11,7 @@ import { runMicro, type MicroReport } from './micro/index.js';
 import type { BenchOptions } from './options.js';
 import { Stage } from './processes.js';
 import type { Progress } from './progress.js';
-import { Rig, type Ground } from './rig.js';
+import { Rig, rigKeyOf, type Ground } from './rig.js';
 import { median } from './statistics.js';
 import type { LayoutName, System } from './system.js';
 import { systems } from './systems/index.js';
@@ -83,7 +83,7 @@ export class Runner {
   readonly #failures = new Map<string, number>();
   /** Open loops whose rate was found in this run, by layout and workload. */
   readonly #openRates = new Map<string, number>();
-  /** What runs at the moment, by system. */
+  /** What runs at the moment, by rigKeyOf. */
   readonly #rigs = new Map<string, Rig>();
   #bar: Progress | undefined;
   #done = 0;
@@ -211,7 +211,7 @@ export class Runner {
       this.#record({ ...said, error: text });
       this.#bar?.say(`${workload.name} ${system.name}: ${text}`);
       this.#failures.set(key, failures + 1);
-      await this.#stopRig(system.name);
+      await this.#stopRig(rigKeyOf(system, workload));
     }
   }
 
@@ -221,7 +221,7 @@ export class Runner {
     const effort = {
       seconds, warmupSeconds, ...(openRate === undefined ? {} : { openRate }),
     };
-    if (!isUsual(workload)) {
+    if (workload.fresh === true || system.restless === true) {
       const rig = await Rig.start(ground, system, workload);
       try {
         return await measureCell(rig, workload, effort);
@@ -229,19 +229,20 @@ export class Runner {
         await rig.stop();
       }
     }
-    const rig = this.#rigs.get(system.name) ?? await Rig.start(ground, system, workload);
-    this.#rigs.set(system.name, rig);
+    const key = rigKeyOf(system, workload);
+    const rig = this.#rigs.get(key) ?? await Rig.start(ground, system, workload);
+    this.#rigs.set(key, rig);
     return measureCell(rig, workload, effort);
   }
 
-  async #stopRig(name: string): Promise<void> {
-    const rig = this.#rigs.get(name);
-    this.#rigs.delete(name);
+  async #stopRig(key: string): Promise<void> {
+    const rig = this.#rigs.get(key);
+    this.#rigs.delete(key);
     await rig?.stop();
   }
 
   async #stopRigs(): Promise<void> {
-    await Promise.all([...this.#rigs.keys()].map((name) => this.#stopRig(name)));
+    await Promise.all([...this.#rigs.keys()].map((key) => this.#stopRig(key)));
   }
 
   /** Half of what the slowest peer did at most; found at the first need, the same for all then. */
@@ -276,9 +277,4 @@ export class Runner {
     });
     this.#record({ kind: 'micro', ...report });
   }
-}
-
-/** A running system can be taken as it is. */
-function isUsual({ fresh, shards, policies, identities }: Workload): boolean {
-  return fresh !== true && (shards ?? policies ?? identities) === undefined;
 }

@@ -72,6 +72,8 @@ export interface SystemContext {
   readonly shared: string;
   /** How many workloads the near proxy serves, each with an identity; only our own honour it. */
   readonly identities: number;
+  /** Whether a tunnel stays open when its last flow has ended; only our own honour it. */
+  readonly tunnelsKept: boolean;
   /** Worker threads per proxy. */
   readonly shards: number;
   /** How many policies the mesh has; only our own systems honour it. */
@@ -95,6 +97,8 @@ export interface System {
   readonly carries: 'bytes' | 'http';
   /** Of one proxy, for each flow; default 2. */
   readonly descriptorsPerFlow?: number;
+  /** Uses a processor even when nothing is asked of it, so that it ends after each workload. */
+  readonly restless?: boolean;
   /** After its start: until it is at rest, and its memory tells something; default 500. */
   readonly settleMs?: number;
   /** The workloads that it says something about, by name; default: all that it can carry. */

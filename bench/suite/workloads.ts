@@ -20,6 +20,8 @@ interface Said {
   readonly systems?: readonly string[];
   /** Where it can be done; default: everywhere. */
   readonly layouts?: readonly LayoutName[];
+  /** Whether a tunnel stays open when its last flow has ended; default true; only ours honour it. */
+  readonly tunnelsKept?: boolean;
   /** The system is started for it, and ended after it; needed where history would show. */
   readonly fresh?: boolean;
   /** Least warm-up, seconds. */
@@ -41,6 +43,8 @@ export interface LoadWorkload extends Said {
   readonly rate?: number;
   /** Open loop: half of the slowest peer's rate in this workload of the same run. */
   readonly halfOf?: string;
+  /** Source addresses taken in turn, where each connection has one; default 8. */
+  readonly sources?: number;
 }
 
 /** A ping-pong on one flow beside bulk flows; the headline is its p50. */
@@ -126,11 +130,17 @@ function idle(flows: number): IdleWorkload {
   };
 }
 
-function setUp(policies: number): LoadWorkload {
+/** More than any window has connections. */
+const sourcesOfNewKeys = 60_000;
+
+/** From known sources, and from another one each time, so that each flow has to be decided. */
+function setUp(policies: number, keys: 'known' | 'new'): LoadWorkload {
   return connect(1, {
-    name: `setup-${policies}`, group: 'Flow set-up under policies', policies, systems: ['hbone'],
+    ...(keys === 'known' ? {} : { sources: sourcesOfNewKeys, layouts: ['loopback'] }),
+    name: keys === 'known' ? `setup-${policies}` : `setup-new-${policies}`, group: 'Flow set-up under policies', policies, systems: ['hbone'],
     warmupMin: 1,
-    title: `connect, request, close with ${policies.toLocaleString('en')} policies`,
+    title: `connect, request, close with ${policies.toLocaleString('en')} policies, `
+      + `${keys} flow keys`,
   });
 }
 
@@ -156,9 +166,9 @@ const httpAtHalf = (flows: number): LoadWorkload => http(flows, {
 const httpFlows = [1, 16, 64];
 
 /** Live and cached flows while the JavaScript of the same process is busy. */
-const stalls: Pick<LoadWorkload, 'systems' | 'fresh' | 'warmupMin' | 'group' | 'kind' | 'carries'
+const stalls: Pick<LoadWorkload, 'systems' | 'warmupMin' | 'group' | 'kind' | 'carries'
   | 'messageBytes'> = {
-  systems: ['hbone', 'hbone-burdened', 'hbone-stalled'], fresh: true, warmupMin: 1.5,
+  systems: ['hbone', 'hbone-burdened', 'hbone-stalled'], warmupMin: 1.5,
   group: 'A busy JavaScript loop', kind: 'open', carries: 'bytes', messageBytes: 64,
 };
 
@@ -168,14 +178,14 @@ const coldIdentities = 200;
 const tunnels: readonly Workload[] = [
   {
     name: 'cold', title: 'cold tunnels, a new identity each, 16 at a time', group: 'Cold tunnels',
-    kind: 'cold', carries: 'bytes', flows: 16, identities: coldIdentities, fresh: true,
-    layouts: ['loopback'], systems: ['hbone', 'handshake-loop'],
+    kind: 'cold', carries: 'bytes', flows: 16, identities: coldIdentities,
+    tunnelsKept: false, layouts: ['loopback'], systems: ['hbone', 'handshake-loop'],
   },
   {
     name: 'storm', group: 'Cold tunnels', kind: 'storm', carries: 'bytes', layouts: ['loopback'],
     title: 'ping-pong 64 B on 16 live flows, 2,000/s, beside 200 cold tunnels per second',
     flows: 16, messageBytes: 64, rate: 2_000, stormRate: 200, identities: coldIdentities,
-    fresh: true, systems: ['hbone'],
+    tunnelsKept: false, systems: ['hbone'],
   },
   {
     ...stalls, name: 'live-flows', work: 'ping-pong', flows: 16, rate: 2_000,
@@ -201,7 +211,7 @@ export const workloads: readonly Workload[] = [
   ...httpFlows.map((flows) => http(flows, { quick: flows === 64 })),
   ...httpFlows.map(httpAtRate), ...httpFlows.map(httpAtHalf),
   ...tunnels,
-  setUp(0), setUp(100), setUp(10_000),
+  ...[0, 100, 10_000].flatMap((policies) => [setUp(policies, 'known'), setUp(policies, 'new')]),
   idle(5_000), idle(20_000),
   {
     name: 'rest', title: 'at rest, 10 workloads', group: 'Memory', kind: 'rest', carries: 'http',
@@ -209,7 +219,7 @@ export const workloads: readonly Workload[] = [
     fresh: true, restSeconds: 2,
   },
   ...[1, 2].flatMap((shards) => {
-    const said = { group: 'Shards', shards, fresh: true, systems: sharded };
+    const said = { group: 'Shards', shards, systems: sharded };
     const inWords = `${shards} ${shards === 1 ? 'shard' : 'shards'}`;
     return [
       bulk('upload', 16, { ...said, name: `bulk-up-16-shards-${shards}`,

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 
+import { tether } from '../processes.js';
 import type { Endpoint, OwnWork, System, SystemContext } from '../system.js';
 import { credentialsOf, type Credentials } from './certificates.js';
 import { findProgram, presenceOf } from './program.js';
@@ -30,7 +31,7 @@ async function runClient(argv: readonly string[], signal: AbortSignal): Promise<
 async function work(context: SystemContext, listen: Endpoint, credentials: Credentials,
   seconds: number): Promise<OwnWork> {
   const argv = [
-    ...context.layout.inside('near'), openssl(), 's_time', '-connect', addressOf(listen), '-new',
+    ...tether, ...context.layout.inside('near'), openssl(), 's_time', '-connect', addressOf(listen), '-new',
     ...tlsArgv(credentials), '-verify', '3', '-time', String(Math.max(1, Math.floor(seconds))),
   ];
   const done = await Promise.all(Array.from({ length: clients }, () =>

@@ -45,6 +45,7 @@ async function launchNode(context: SystemContext, variant: Variant, side: Side,
     node: side, mesh: join(scratch, 'mesh.json'), caDir: await authorityOf(shared),
     shards: String(shards), socks5: 'false', admin: 'off', stats: `${host}:${stats}`,
     ready: `${host}:${ready}`, logLevel: 'warn', flowsMax: '262144',
+    ...(context.tunnelsKept ? {} : { poolIdle: '0' }),
     ...more, ...variant.flags,
   };
   return context.launch(side, `${variant.name}-${side}`, argvOf(variant, flags),
@@ -84,6 +85,7 @@ async function start(context: SystemContext, variant: Variant): ReturnType<Syste
 
 const variantOf = (variant: Variant): System => ({
   ...variant,
+  restless: variant.loop !== undefined,
   carries: 'bytes',
   descriptorsPerFlow: 1,
   // Threads that made certificates end after 2 s, and take their memory along.

@@ -1,0 +1,131 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { afterEach, describe, expect, it } from 'vitest';
+
+import type { RunRecord } from '../../bench/suite/runner.js';
+import { systems } from '../../bench/suite/systems/index.js';
+import { workloads } from '../../bench/suite/workloads.js';
+import { BenchRun } from './support/suite.js';
+
+const tiny = ['--rounds', '1', '--seconds', '0.1', '--warmup', '0.1'];
+const ours = systems.map(({ name }) => name)
+  .filter((name) => /^(direct|hbone.*|handshake-loop)$/.test(name));
+const isRoot = process.getuid?.() === 0;
+let started: BenchRun[] = [];
+
+function bench(...args: readonly string[]): BenchRun {
+  const run = new BenchRun(...args);
+  started.push(run);
+  return run;
+}
+
+afterEach(() => {
+  started.forEach((run) => run.remove());
+  started = [];
+});
+
+/** What is wrong with a run; '' when nothing is. */
+function fault({ system, workload, measured, error }: RunRecord): string {
+  const said = (why: string): string => `${workload} ${system}: ${why}`;
+  if (measured === undefined) return said(error ?? 'not measured');
+  if (measured.corrupt > 0) return said(`${measured.corrupt} corrupt`);
+  if (measured.failures > 0) return said(`${measured.failures} failures: ${measured.firstError}`);
+  const shown = measured.throughput ?? measured.restBytes ?? measured.operations;
+  return shown > 0 ? '' : said('nothing was done');
+}
+
+const faults = (runs: readonly RunRecord[]): string[] =>
+  runs.map(fault).filter((text) => text !== '');
+
+describe('a smoke run', () => {
+  it('of every workload on our own systems is sane', async () => {
+    const run = bench(...tiny, '--only', [...ours, ...workloads.map(({ name }) => name)].join());
+    expect(await run.code).toBe(0);
+    expect(faults(run.runs)).toEqual([]);
+    expect(run.complaint).not.toContain('rejected');
+    expect(new Set(run.runs.map(({ workload }) => workload)))
+      .toEqual(new Set(workloads.map(({ name }) => name)));
+    const present = run.systems.filter(({ absent }) => absent === undefined);
+    expect(new Set(run.runs.map(({ system }) => system)))
+      .toEqual(new Set(present.map(({ name }) => name)));
+    for (const { title } of workloads) expect(run.markdown).toContain(title);
+    expect(await run.leftovers()).toEqual([]);
+  }, 240_000);
+
+  it('of every system that is installed is sane', async () => {
+    const run = bench(...tiny, '--only', 'ping-1b-1,http-1,bulk-up-1');
+    expect(await run.code).toBe(0);
+    expect(faults(run.runs)).toEqual([]);
+    expect(run.systems.map(({ name }) => name)).toEqual(systems.map(({ name }) => name));
+    for (const { name, version, absent } of run.systems) {
+      expect(version ?? absent, name).toMatch(/./);
+      if (absent === undefined) expect(run.markdown).toContain(`| ${name} |`);
+      else expect(run.markdown).toContain(`absent: ${absent}`);
+    }
+    expect(await run.leftovers()).toEqual([]);
+  }, 240_000);
+
+  it.runIf(isRoot)('in network namespaces, captured, with one congestion control, is sane',
+    async () => {
+      const run = bench(...tiny, '--layout', 'loopback,netns', '--congestion', 'reno',
+        '--only', 'direct,relay-epoll,hbone,ztunnel,ping-1b-1,connect-1');
+      expect(await run.code).toBe(0);
+      expect(faults(run.runs)).toEqual([]);
+      expect(run.runs.length).toBeGreaterThanOrEqual(12);
+      expect(run.markdown).toContain('TCP reno');
+      expect(await run.leftovers()).toEqual([]);
+    }, 120_000);
+});
+
+describe('a run that goes wrong', () => {
+  it('says which peer died, and goes on', async () => {
+    const run = bench('--rounds', '1', '--seconds', '1.5', '--only',
+      'direct,relay-epoll,ping-1b-1,ping-1k-1');
+    await run.said('ping-1b-1 relay-epoll');
+    await sleep(700);
+    const hop = run.descendants().find(({ command }) => command.includes(' relay '));
+    process.kill(hop?.pid ?? 0, 'SIGKILL');
+    expect(await run.code).toBe(0);
+    const of = (workload: string, system: string): RunRecord | undefined =>
+      run.runs.find((one) => one.workload === workload && one.system === system);
+    expect(of('ping-1b-1', 'relay-epoll')?.error).toMatch(/relay-epoll-\w+ ended with SIGKILL/);
+    expect(run.markdown).toMatch(/failed: relay-epoll-\w+ ended with SIGKILL/);
+    expect(of('ping-1k-1', 'relay-epoll')?.measured?.operations).toBeGreaterThan(0);
+    expect(of('ping-1k-1', 'direct')?.measured?.operations).toBeGreaterThan(0);
+    expect(await run.leftovers()).toEqual([]);
+  }, 60_000);
+
+  it.each(isRoot ? ['loopback', 'netns'] : ['loopback'])(
+    'leaves nothing behind when it is interrupted in %s', async (layout) => {
+      const run = bench('--layout', layout, '--rounds', '1', '--seconds', '20', '--only',
+        'hbone,ping-1b-1');
+      await run.said('ping-1b-1 hbone');
+      while (!run.descendants().some(({ command }) => command.includes(' client '))) await sleep(20);
+      run.signal('SIGINT');
+      expect(await run.code).toBe(130);
+      expect(await run.leftovers()).toEqual([]);
+    }, 60_000);
+
+  it('leaves no process behind when it is killed', async () => {
+    const run = bench('--rounds', '1', '--seconds', '20', '--only', 'relay-epoll,ping-1b-1');
+    while (!run.descendants().some(({ command }) => command.includes(' client '))) await sleep(20);
+    run.signal('SIGKILL');
+    await run.code;
+    expect(await run.leftovers()).toEqual([]);
+  }, 60_000);
+});
+
+describe('usage', () => {
+  it.each([
+    [['--only', 'hbone,nonsense']], [['--only', 'direct,cold']], [['--layout', 'moon']],
+    [['--fly']], [['more']], [['--rounds', '0']], [['--congestion', 'none-such']],
+  ])('%j ends with 2 and what there is', async (args) => {
+    const run = bench(...args);
+    expect(await run.code).toBe(2);
+    expect(run.markdown).toBe('');
+    if (args[1] !== 'direct,cold') {
+      expect(run.complaint).toContain(systems.map(({ name }) => name).join(', '));
+      expect(run.complaint).toContain(workloads.map(({ name }) => name).join(', '));
+    }
+  });
+});
