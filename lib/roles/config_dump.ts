@@ -43,9 +43,12 @@ function gateway(address: GatewayAddress | undefined): Json | undefined {
   return { destination: text, hboneMtlsPort };
 }
 
-function locality(place: Locality): Json | undefined {
-  const fields = compact({ ...place });
-  return Object.keys(fields).length === 0 ? undefined : fields;
+const locality = (place: Locality): Json | undefined =>
+  (Object.values(place).every((part) => part === '') ? undefined : { ...place });
+
+function applicationTunnel({ applicationTunnel: tunnel }: Workload): Json | undefined {
+  if (tunnel === undefined) return undefined;
+  return { protocol: tunnel.protocol.toUpperCase(), port: tunnel.port ?? null };
 }
 
 const portsOf = (ports: ReadonlyMap<number, number>): Json => Object.fromEntries(ports);
@@ -55,15 +58,15 @@ function workload(one: Workload): Json {
     ...compact({
       uid: one.uid, name: one.name, trustDomain: one.trustDomain,
       serviceAccount: one.serviceAccount, network: one.network,
-      networkMode: one.networkMode === 'host-network' ? 'HostNetwork' : undefined,
       waypoint: gateway(one.waypoint), networkGateway: gateway(one.networkGateway),
       workloadName: one.workloadName, canonicalName: one.canonicalName,
       canonicalRevision: one.canonicalRevision, hostname: one.hostname, node: one.node,
-      nativeTunnel: one.nativeTunnel, applicationTunnel: one.applicationTunnel,
+      nativeTunnel: one.nativeTunnel, applicationTunnel: applicationTunnel(one),
       authorizationPolicies: one.authorizationPolicies, clusterId: one.clusterId,
       locality: locality(one.locality), netns: one.netns,
     }),
     workloadIps: one.ips, namespace: one.namespace, protocol: one.protocol.toUpperCase(),
+    networkMode: camel(one.networkMode),
     workloadType: one.workloadType, status: capital(one.status), capacity: one.capacity,
     services: Object.fromEntries([...one.services].map(([key, ports]) => [key, portsOf(ports)])),
   };
@@ -79,8 +82,10 @@ function service(one: Service, view: MeshView): Json {
     name: one.name, namespace: one.namespace, hostname: one.hostname,
     vips: one.vips.map(({ network, ip }) => `${network}/${ip}`),
     ports: portsOf(one.ports), endpoints: Object.fromEntries(endpoints),
+    subjectAltNames: one.subjectAltNames, canonical: one.canonical,
+    visibility: capital(one.visibility),
     ...compact({
-      cidrVips: one.cidrVips, subjectAltNames: one.subjectAltNames, waypoint: gateway(one.waypoint),
+      cidrVips: one.cidrVips, waypoint: gateway(one.waypoint),
       weightedWaypoints: one.weightedWaypoints.map(({ destination, weight }) =>
         ({ destination: gateway(destination), weight })),
       loadBalancer: mode === 'standard' && healthPolicy === 'only-healthy' ? undefined : {
@@ -88,8 +93,6 @@ function service(one: Service, view: MeshView): Json {
       },
       ipFamilies: one.ipFamilies === 'automatic' ? undefined
         : { ipv4: 'IPv4', ipv6: 'IPv6', dual: 'Dual' }[one.ipFamilies],
-      canonical: one.canonical,
-      visibility: one.visibility === 'public' ? undefined : capital(one.visibility),
     }),
   };
 }
@@ -109,7 +112,7 @@ function policy(one: Authorization): Json {
   return {
     name: one.name, namespace: one.namespace, scope: camel(one.scope), action: capital(one.action),
     rules: one.rules.map((rule) => rule.map((clause) => clause.map(matchOf))),
-    ...compact({ dryRun: one.dryRun }),
+    dryRun: one.dryRun,
   };
 }
 
