@@ -12,6 +12,9 @@ namespace {
 
 // Receives in one turn; then the other connections of the loop have theirs.
 constexpr int kReceivesPerTurn = 2;
+// And so long, looked at every few records: tiny ones, and tiny frames, cost far more than their bytes.
+constexpr Nanos kTurnMax = kMillisecond;
+constexpr uint32_t kRecordsPerLook = 4;
 constexpr size_t kOutputLeast = 64;  // see tls::Session::takeOutput
 
 }  // namespace
@@ -78,7 +81,11 @@ void TlsStream::receive() {
   PooledBlock block = loop().receivePool().take();
   size_t have = partial_.size();
   std::copy(partial_.begin(), partial_.end(), block.data());
-  for (int turn = 0; turn < kReceivesPerTurn; ++turn) {
+  turnRecords_ = 0;
+  turnUntil_ = 0;
+  // The block may be full of what the last turn left.
+  if (std::exchange(turnOver_, false) && !takeBytes(block, &have)) return;
+  for (int turn = 0; turn < kReceivesPerTurn && !turnOver_; ++turn) {
     const iovec part{block.data() + have, block.size() - have};
     const IoResult result = socket_->readv(&part, 1);
     if (result.state == IoState::wouldBlock) {
@@ -133,7 +140,12 @@ bool TlsStream::onPlaintext(MutableByteSpan bytes) {
     counters_->bytesOpened += bytes.size();
   }
   if (!closing_) events_.onPlaintext(bytes);
-  return !closing_;
+  if (++turnRecords_ % kRecordsPerLook == 0) {
+    const Nanos now = loop().refreshNow();
+    if (turnUntil_ == 0) turnUntil_ = now + kTurnMax;
+    turnOver_ = now >= turnUntil_;
+  }
+  return !closing_ && !turnOver_;
 }
 
 void TlsStream::announce() {

@@ -121,13 +121,15 @@ class TlsStream final : public io::Retirable,
   std::unique_ptr<tls::Session> session_;
   TlsEvents& events_;
   TlsCounters* counters_;
-  std::vector<uint8_t> partial_;  // an unfinished record; no capacity when idle
+  std::vector<uint8_t> partial_;  // an unfinished record, or what a turn left; no capacity when idle
   PooledBlock send_;              // held only while committed or unsent bytes exist
   uint32_t sendStart_ = 0;        // first unsent ciphertext byte
   uint32_t sendEnd_ = 0;          // end of sealed ciphertext; the record being filled begins here
   uint32_t fillBytes_ = 0;        // its plaintext so far
   uint64_t bytesReceived_ = 0;
   uint64_t keyUpdatesCounted_ = 0;
+  Nanos turnUntil_ = 0;
+  uint32_t turnRecords_ = 0;
   bool handshaking_ = false;
   bool established_ = false;
   bool closing_ = false;    // our end is on its way: nothing is filled or handed on any more
@@ -136,6 +138,7 @@ class TlsStream final : public io::Retirable,
   bool peerEnded_ = false;  // the peer's FIN was read
   bool broken_ = false;     // the socket is of no use any more
   bool blocked_ = false;
+  bool turnOver_ = false;   // whole records may be left in partial_
   bool readAgain_ = false;  // more may wait in the socket than one turn may take
   bool released_ = false;
 };

@@ -160,6 +160,31 @@ TEST_F(TlsStreamTest, PacksSmallCommitsIntoOneRecord) {
   EXPECT_EQ(client.counters.recordsSealed, 1u);
 }
 
+// Ten thousand records of a byte each in one receive: the others of the loop have their turn meanwhile.
+TEST_F(TlsStreamTest, TinyRecordsDoNotKeepTheLoop) {
+  connect();
+  ASSERT_TRUE(runUntil([&] { return client.established && server.established; }));
+  const std::string text = pattern(10000);
+  for (const char c : text) {
+    MutableByteSpan part;
+    ASSERT_EQ(client.stream->reserveRecords(&part, 1), 1u);
+    part[0] = static_cast<uint8_t>(c);
+    client.stream->commitRecords(0, 1);
+  }
+  client.stream->flush();
+  size_t most = 0;
+  ASSERT_TRUE(runUntil([&] {
+    const size_t before = server.received.size();
+    loop.runOnce(0);
+    most = std::max(most, server.received.size() - before);
+    return server.received.size() == text.size();
+  }));
+  EXPECT_TRUE(server.received == text);
+  EXPECT_LT(most, 6000u);
+  loop.runOnce(0);
+  EXPECT_EQ(loop.receivePool().lent(), 0u);
+}
+
 TEST_F(TlsStreamTest, ChangesKeysInMidStreamAndCountsIt) {
   tls::EstablishedState state;
   state.role = tls::Role::client;
