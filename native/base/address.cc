@@ -76,8 +76,13 @@ std::optional<SocketAddress> SocketAddress::parse(std::string_view text) {
 }
 
 std::string SocketAddress::format() const {
-  const std::string port_text = std::to_string(port);
-  return ip.isV6() ? "[" + ip.format() + "]:" + port_text : ip.format() + ":" + port_text;
+  std::string text = ip.format();
+  if (ip.isV6()) {
+    text.insert(text.begin(), '[');
+    text.push_back(']');
+  }
+  text.push_back(':');
+  return text.append(std::to_string(port));
 }
 
 size_t hashValue(const IpAddress& address) {

@@ -87,7 +87,7 @@ bool App::write() {
 
 // Flow.
 
-Flow::Flow(io::EventLoop& loop) : loop_(loop) {
+Flow::Flow(io::EventLoop& loop) {
   auto pair = io::makeSocketPair();
   CHECK(pair.ok());
   app = std::make_unique<App>(loop, std::move(pair.value().first));

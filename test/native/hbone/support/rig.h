@@ -74,7 +74,6 @@ class Flow final : public io::DriverEvents {
   void onDirectionEnd(bool) override {}
   void onDriverDone(CloseReason r, int c, bool) override;
 
-  io::EventLoop& loop_;
   std::unique_ptr<io::TcpStream> local_;
 };
 

@@ -87,9 +87,11 @@ void OpensslPeer::take(ByteSpan bytes) {
 }
 
 void OpensslPeer::give(Endpoint& session) {
-  std::vector<uint8_t> out(BIO_pending(SSL_get_wbio(ssl_)));
-  if (out.empty()) return;
-  BIO_read(SSL_get_wbio(ssl_), out.data(), static_cast<int>(out.size()));
+  char* bytes = nullptr;
+  const long pending = BIO_get_mem_data(SSL_get_wbio(ssl_), &bytes);
+  if (pending <= 0) return;
+  std::vector<uint8_t> out(bytes, bytes + pending);
+  static_cast<void>(BIO_reset(SSL_get_wbio(ssl_)));
   session.feed(out);
 }
 
