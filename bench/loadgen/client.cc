@@ -7,6 +7,7 @@
 #include <deque>
 #include <thread>
 
+#include "buffer.h"
 #include "cpu.h"
 #include "flow.h"
 #include "histogram.h"
@@ -542,7 +543,7 @@ class Client {
   Pattern pattern_;
   Histogram latency_;
   Report report_;
-  std::vector<uint8_t> buffer_;
+  Buffer buffer_;
   std::vector<Flow> flows_;
   std::vector<sockaddr_in> targets_;
   SourceAddresses sources_;

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "buffer.h"
 #include "net.h"
 
 namespace loadgen {
@@ -178,7 +179,7 @@ class Relay {
   int epoll_ = -1;
   sockaddr_in destination_;
   std::string congestion_;
-  std::vector<uint8_t> buffer_;
+  Buffer buffer_;
   std::vector<End*> queue_;
   std::vector<End*> gone_;
 };

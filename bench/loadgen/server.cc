@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "buffer.h"
 #include "http.h"
 #include "net.h"
 #include "wire.h"
@@ -255,7 +256,7 @@ class Loop {
   int listener_ = -1;
   int epoll_ = -1;
   Pattern pattern_;
-  std::vector<uint8_t> buffer_;
+  Buffer buffer_;
   std::string out_;
   std::vector<Peer*> owing_;
   int64_t nextReceipts_ = 0;
