@@ -21,6 +21,8 @@ export interface LoadReport {
   readonly corrupt: number;
   readonly late: number;
   readonly cpuSeconds: number;
+  /** Share of the window that its busiest thread was running, 0 to 1. */
+  readonly busiest: number;
   readonly p50Us: number;
   readonly p90Us: number;
   readonly p99Us: number;

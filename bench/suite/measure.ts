@@ -36,7 +36,7 @@ function common(rig: Rig, report: LoadReport): Pick<Measurement, 'seconds' | 'op
   return {
     seconds: report.seconds, operations: report.operations, failures: report.failures,
     corrupt: report.corrupt, firstError: report.firstError,
-    clientShare: report.cpuSeconds / report.seconds, serverShare: server / report.seconds,
+    clientShare: report.busiest, serverShare: server / report.seconds,
     proxyCpuSeconds: near + far,
   };
 }

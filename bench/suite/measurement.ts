@@ -45,7 +45,7 @@ export interface Measurement {
   readonly failures: number;
   readonly corrupt: number;
   readonly firstError: string;
-  /** Processors' worth of time, 0 to 1: the generator's client and server are one thread each. */
+  /** Of the generator's client, its busiest thread, 0 to 1; of its server, all threads together. */
   readonly clientShare: number;
   readonly serverShare: number;
 }
