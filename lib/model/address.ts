@@ -102,6 +102,11 @@ export function isLoopback(ip: string): boolean {
   return ip.startsWith('127.') || ip === '::1';
 }
 
+/** The wildcard: every address when listening, and no address of anyone's. */
+export function isUnspecified(ip: string): boolean {
+  return ip === '0.0.0.0' || ip === '::';
+}
+
 export function isIpv6(ip: string): boolean {
   return ip.includes(':');
 }

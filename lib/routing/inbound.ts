@@ -1,5 +1,5 @@
 import {
-  formatAddress, isIpv6, isLoopback, parseHostPort, type HostPort,
+  formatAddress, isIpv6, isLoopback, isUnspecified, parseHostPort, type HostPort,
 } from '../model/address.js';
 import type { Allowed, Decision, Denied, FlowKey, FlowParties } from '../model/decision.js';
 import type { Service, Workload } from '../model/resources.js';
@@ -37,7 +37,7 @@ export function decideHbone(state: MeshView, key: FlowKey, options: RoutingOptio
     return denied(key, 'unknown-local', parties,
       `the workload ${local.uid} wants PROXY headers, which this node proxy does not send yet`);
   }
-  const arrived = parseHostPort(key.local)?.ip ?? '';
+  const arrived = arrivedAt(key);
   const hop = authority.ip === undefined ? hopOfName(asked, authority, arrived)
     : hopOfIp(asked, authority.ip, authority.port, arrived);
   return 'allow' in hop ? hop : admit(asked, hop.ip, hop.port);
@@ -54,11 +54,17 @@ export function decidePlaintext(state: MeshView, key: FlowKey, options: RoutingO
       'the destination is no address');
   }
   // Otherwise whoever reaches this port could have us connect anywhere.
-  if (!local.ips.includes(wanted.ip) && wanted.ip !== parseHostPort(key.local)?.ip) {
+  if (!local.ips.includes(wanted.ip) && wanted.ip !== arrivedAt(key)) {
     return denied(key, 'bad-request', inboundParties(asked, wanted.port),
       `${wanted.ip} is not an address of the workload ${local.uid}`);
   }
   return admit(asked, wanted.ip, wanted.port);
+}
+
+/** '' when a listener of every address does not tell: connecting to that would be to the loopback. */
+function arrivedAt(key: FlowKey): string {
+  const ip = parseHostPort(key.local)?.ip ?? '';
+  return isUnspecified(ip) ? '' : ip;
 }
 
 interface Hop {
@@ -95,6 +101,9 @@ function hopOfName(asked: Asked, { host, port }: HostPort, arrived: string): Hop
       `the service ${serviceKey(service)} has no target for port ${port}`);
   }
   const ip = local.ips.includes(arrived) ? arrived : local.ips[0] ?? arrived;
+  if (ip === '') {
+    return denied(key, 'no-endpoint', parties, `the workload ${local.uid} has no address`);
+  }
   return { ip, port: target };
 }
 

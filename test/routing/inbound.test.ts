@@ -75,6 +75,17 @@ describe('an HBONE stream', () => {
     ['nothing.example:80', 'unknown-destination 503 keep'],
   ])('for %j', (authority, expected) => expect(brief(hbone(authority))).toBe(expected));
 
+  // A listener in the workload's own namespace is bound to every address, which is none to connect to:
+  // the kernel would take it for the loopback, past every policy that names an address.
+  it.each(['0.0.0.0', '[::]', '[0:0::0]', '[::ffff:0.0.0.0]'])('goes nowhere by the wildcard %s', (wildcard) => {
+    const local = `${wildcard}:15008`;
+    const at = { destination: local, local };
+    expect(brief(hbone(`${wildcard}:8080`, at))).toBe('bad-request 400 close');
+    expect(brief(hbone('10.0.0.2:8080', at))).toBe('tcp 10.0.0.2:8080');
+    expect(brief(hbone('echo.demo.svc.cluster.local:80', at))).toBe('tcp 10.0.0.2:8080');
+    expect(brief(plaintext(`${wildcard}:8080`, { local }))).toBe('bad-request 0 close');
+  });
+
   it('needs a workload and an identity', () => {
     expect(brief(hbone('10.0.0.2:80', { workload: 'gone' }))).toBe('unknown-local 503 close');
     expect(brief(hbone('10.0.0.2:80', { peerIdentity: '' }))).toBe('denied 401 close');
