@@ -1,5 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 
+import { IdentityError } from './error.js';
+
 /** A key pair's certificate with all a peer needs to check it and to be checked. */
 export interface IssuedCertificate {
   /** First SPIFFE URI of the leaf. */
@@ -28,13 +30,13 @@ const certificatePattern = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE
 /** The certificates of a PEM text, in order. Throws with `what` when there is none or one is broken. */
 export function certificatesOf(pem: string, what: string): X509Certificate[] {
   const blocks = pem.match(certificatePattern) ?? [];
-  if (blocks.length === 0) throw new Error(`${what}: holds no PEM certificate`);
+  if (blocks.length === 0) throw new IdentityError(`${what}: holds no PEM certificate`);
   return blocks.map((block, index) => {
     try {
       return new X509Certificate(block);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      throw new Error(`${what}: certificate ${index + 1} of ${blocks.length} is broken: ${why}`);
+      throw new IdentityError(`${what}: certificate ${index + 1} of ${blocks.length} is broken: ${why}`);
     }
   });
 }

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import {
   certificatesOf, spiffeUrisOf, timesOf, type CertificateSource, type IssuedCertificate,
 } from './certificate.js';
+import { IdentityError } from './error.js';
 
 export interface FileSourceOptions {
   /** PEM: leaf first, then intermediates. */
@@ -29,13 +30,13 @@ export class FileSource implements CertificateSource {
       [chainFile, keyFile, rootsFile].map((file) => readFile(file, 'utf8')));
     const leaf = certificatesOf(chainPem ?? '', chainFile)[0];
     certificatesOf(rootsPem ?? '', rootsFile);
-    if (leaf === undefined) throw new Error(`${chainFile}: is empty`);
+    if (leaf === undefined) throw new IdentityError(`${chainFile}: is empty`);
     const names = spiffeUrisOf(leaf);
     if (!names.includes(identity)) {
-      throw new Error(`${chainFile}: is for ${names.join(', ') || 'no SPIFFE id'}, not ${identity}`);
+      throw new IdentityError(`${chainFile}: is for ${names.join(', ') || 'no SPIFFE id'}, not ${identity}`);
     }
     if (!leaf.checkPrivateKey(createPrivateKey(keyPem ?? ''))) {
-      throw new Error(`${keyFile}: is not the key of ${chainFile}`);
+      throw new IdentityError(`${keyFile}: is not the key of ${chainFile}`);
     }
     return {
       identity,

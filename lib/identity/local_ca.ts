@@ -1,12 +1,14 @@
-import { createPrivateKey, createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
-import { chmod, mkdir, open, readFile } from 'node:fs/promises';
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { access, chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { messageOf } from '../base/error.js';
 import { workerTask, type WorkerPool } from '../workers/pool.js';
 import {
   certificatesOf, timesOf, type CertificateSource, type IssuedCertificate,
 } from './certificate.js';
 import type { LeafCertificate, LeafRequest, KeyedCertificate, RootRequest } from './certificate_task.js';
+import { IdentityError } from './error.js';
 
 const makeRoot = workerTask<RootRequest, KeyedCertificate>(
   import.meta.url, './certificate_task.js', 'makeRoot');
@@ -17,6 +19,12 @@ const dayMs = 86_400_000;
 const rootTtlMs = 3650 * dayMs;
 export const defaultCertificateTtlMs = dayMs;
 
+/** What an authority's directory holds; the root comes last, so that who waits for it finds all. */
+const fileNames = ['ca-key.pem', 'ca.pem', 'ca.json', 'root.pem'] as const;
+
+/** Peers refuse shorter ones. */
+const rsaBitsLeast = 2048;
+const curves = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
 const trustDomainPattern = /^[a-z0-9._-]{1,255}$/;
 /** Path of a SPIFFE id: one or more segments (SPIFFE-ID 2.2). */
 const pathPattern = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9._-]+)+$/;
@@ -53,7 +61,30 @@ function readKey(pem: string, what: string): KeyObject {
     return createPrivateKey(pem);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`${what}: no usable private key (unencrypted PEM would be right): ${why}`);
+    throw new IdentityError(`${what}: no usable private key (unencrypted PEM would be right): ${why}`);
+  }
+}
+
+/** Fails early for keys that cannot sign certificates here, or none that peers would take. */
+function checkKind(key: KeyObject, keyName: string): void {
+  const { asymmetricKeyType: type = 'unknown', asymmetricKeyDetails: details = {} } = key;
+  const right = 'EC on P-256, P-384 or P-521, or RSA of 2048 bits or more, would be right';
+  if (type === 'ec' && !curves.has(details.namedCurve ?? '')) {
+    throw new IdentityError(`${keyName}: is on the curve ${details.namedCurve ?? 'unknown'}; ${right}`);
+  }
+  if (type === 'rsa' && (details.modulusLength ?? 0) < rsaBitsLeast) {
+    throw new IdentityError(`${keyName}: is RSA of ${details.modulusLength ?? 0} bits; ${right}`);
+  }
+  if (type !== 'ec' && type !== 'rsa') throw new IdentityError(`${keyName}: is ${type}; ${right}`);
+}
+
+async function readGiven(path: string, flag: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code ?? ''})`;
+    throw new IdentityError(`${flag} ${path}: ${why}`, { cause: error });
   }
 }
 
@@ -71,13 +102,15 @@ function checkAuthority(chainPem: string, keyPem: string, chainName: string, key
   const key = readKey(keyPem, keyName);
   const signer = chain[0];
   const root = chain[chain.length - 1];
-  if (signer === undefined || root === undefined) throw new Error(`${chainName}: is empty`);
+  if (signer === undefined || root === undefined) throw new IdentityError(`${chainName}: is empty`);
   if (!signer.ca) {
-    throw new Error(`${chainName}: the first certificate (${signer.subject || 'no subject'}) is not a `
-      + 'certificate authority; basicConstraints CA:TRUE would be right');
+    throw new IdentityError(`${chainName}: the first certificate (${signer.subject || 'no subject'}) is not a `
+      + 'certificate authority; basicConstraints CA:TRUE, with keyUsage keyCertSign if there is any, '
+      + 'would be right');
   }
+  checkKind(key, keyName);
   if (!signer.checkPrivateKey(key)) {
-    throw new Error(`${keyName}: is not the key of the first certificate in ${chainName}`);
+    throw new IdentityError(`${keyName}: is not the key of the first certificate in ${chainName}`);
   }
   for (const [index, certificate] of chain.entries()) {
     const issuer = chain[index + 1] ?? root;
@@ -85,16 +118,19 @@ function checkAuthority(chainPem: string, keyPem: string, chainName: string, key
       const right = issuer === certificate
         ? 'a self-signed root as the last certificate would be right'
         : 'each certificate followed by its issuer would be right';
-      throw new Error(`${chainName}: certificate ${index + 1} is not signed by `
+      throw new IdentityError(`${chainName}: certificate ${index + 1} is not signed by `
         + `${issuer === certificate ? 'itself' : `certificate ${index + 2}`}; ${right}`);
     }
   }
-  if (timesOf(signer).notAfterMs <= Date.now()) {
-    throw new Error(`${chainName}: the authority expired at ${signer.validTo}`);
-  }
-  // Fails early for keys that cannot sign certificates here.
-  if (!['ec', 'rsa'].includes(createPublicKey(key).asymmetricKeyType ?? '')) {
-    throw new Error(`${keyName}: is ${key.asymmetricKeyType ?? 'unknown'}; EC or RSA would be right`);
+  for (const certificate of chain) {
+    const { notBeforeMs, notAfterMs } = timesOf(certificate);
+    const name = certificate.subject === '' ? 'the authority' : certificate.subject;
+    if (notAfterMs <= Date.now()) {
+      throw new IdentityError(`${chainName}: ${name} expired at ${certificate.validTo}`);
+    }
+    if (notBeforeMs > Date.now()) {
+      throw new IdentityError(`${chainName}: ${name} is not valid before ${certificate.validFrom}`);
+    }
   }
   return { signer, intermediates: chain.slice(1, -1), root, keyPem };
 }
@@ -107,9 +143,10 @@ const pemOf = (certificate: X509Certificate): string => certificate.toString().t
  */
 export async function initCa(options: InitCaOptions, workers: WorkerPool): Promise<void> {
   if (!trustDomainPattern.test(options.trustDomain)) {
-    throw new Error(`trust domain '${options.trustDomain}': lower-case letters, digits, '.', '-' `
+    throw new IdentityError(`trust domain '${options.trustDomain}': lower-case letters, digits, '.', '-' `
       + "and '_' would be right, as in cluster.local");
   }
+  await checkVacant(options.dir);
   let chainPem: string;
   let keyPem: string;
   if (options.adopt === undefined) {
@@ -119,25 +156,52 @@ export async function initCa(options: InitCaOptions, workers: WorkerPool): Promi
     ({ certificatePem: chainPem, keyPem } = made);
   } else {
     const { certificateFile, keyFile } = options.adopt;
-    [chainPem, keyPem] = await Promise.all([
-      readFile(certificateFile, 'utf8'), readFile(keyFile, 'utf8')]);
+    chainPem = await readGiven(certificateFile, '--root-cert');
+    keyPem = await readGiven(keyFile, '--root-key');
     checkAuthority(chainPem, keyPem, certificateFile, keyFile);
     chainPem = certificatesOf(chainPem, certificateFile).map(pemOf).join('');
   }
   const root = certificatesOf(chainPem, 'ca.pem').at(-1);
-  await mkdir(options.dir, { recursive: true, mode: 0o700 });
+  const settings = `${JSON.stringify({ version: 1, trustDomain: options.trustDomain }, null, 2)}\n`;
+  await createAll(options.dir, {
+    'ca-key.pem': keyPem, 'ca.pem': chainPem, 'ca.json': settings,
+    'root.pem': root === undefined ? '' : pemOf(root),
+  });
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(() => true, () => false);
+}
+
+/** Throws when `dir` holds an authority, or a part of one. */
+async function checkVacant(dir: string): Promise<void> {
+  const there: string[] = [];
+  for (const name of fileNames) if (await isThere(join(dir, name))) there.push(name);
+  if (there.length === 0) return;
+  throw new IdentityError(there.length === fileNames.length
+    ? `${dir}: holds a certificate authority already; another --dir would be right`
+    : `${dir}: holds a part of a certificate authority (${there.join(', ')}), as of one that was not `
+      + 'finished or not copied whole; the missing files, or another --dir, would be right');
+}
+
+/** All of the files or none. */
+async function createAll(
+  dir: string, files: Readonly<Record<(typeof fileNames)[number], string>>,
+): Promise<void> {
+  const made: string[] = [];
   try {
-    await create(join(options.dir, 'ca-key.pem'), keyPem, 0o600);
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    for (const name of fileNames) {
+      await create(join(dir, name), files[name], name === 'ca-key.pem' ? 0o600 : 0o644);
+      made.push(name);
+    }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw new Error(`${options.dir}: holds a certificate authority already; another --dir, or none `
-      + 'there, would be right');
+    for (const name of made) await rm(join(dir, name), { force: true });
+    const { code } = error as NodeJS.ErrnoException;
+    const right = code === 'EEXIST' || code === 'ENOTDIR' ? '; another --dir would be right' : '';
+    throw new IdentityError(`${dir}: cannot make the authority there: ${messageOf(error)}${right}`,
+      { cause: error });
   }
-  await create(join(options.dir, 'ca.pem'), chainPem, 0o644);
-  await create(join(options.dir, 'ca.json'),
-    `${JSON.stringify({ version: 1, trustDomain: options.trustDomain }, null, 2)}\n`, 0o644);
-  // Last, so that whoever waits for the root finds all the rest.
-  await create(join(options.dir, 'root.pem'), root === undefined ? '' : pemOf(root), 0o644);
 }
 
 async function readPart(dir: string, name: string): Promise<string> {
@@ -146,8 +210,11 @@ async function readPart(dir: string, name: string): Promise<string> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOENT') throw error;
-    throw new Error(`${join(dir, name)}: not found; make an authority with `
-      + `'onehop ca init --dir ${dir}'`);
+    const others = fileNames.filter((one) => one !== name).map((one) => isThere(join(dir, one)));
+    const part = (await Promise.all(others)).includes(true);
+    throw new IdentityError(`${join(dir, name)}: not found; ${part
+      ? 'the directory holds only a part of an authority'
+      : `make an authority with 'onehop ca init --dir ${dir}'`}`, { cause: error });
   }
 }
 
@@ -176,7 +243,7 @@ export class LocalCa implements CertificateSource {
       trustDomain = undefined;
     }
     if (typeof trustDomain !== 'string') {
-      throw new Error(`${join(dir, 'ca.json')}: {"version":1,"trustDomain":"cluster.local"} `
+      throw new IdentityError(`${join(dir, 'ca.json')}: {"version":1,"trustDomain":"cluster.local"} `
         + 'or the like would be right');
     }
     const authority = checkAuthority(
@@ -189,10 +256,10 @@ export class LocalCa implements CertificateSource {
     const { signer, intermediates, root, keyPem } = this.#authority;
     const prefix = `spiffe://${this.trustDomain}`;
     if (!identity.startsWith(`${prefix}/`)) {
-      throw new Error(`${identity}: this authority signs for ${prefix}/… only`);
+      throw new IdentityError(`${identity}: this authority signs for ${prefix}/… only`);
     }
     if (!pathPattern.test(identity.slice(prefix.length)) || identity.length > identityBytesMax) {
-      throw new Error(`${identity}: is no SPIFFE id; ${prefix}/ns/NAMESPACE/sa/SERVICE_ACCOUNT `
+      throw new IdentityError(`${identity}: is no SPIFFE id; ${prefix}/ns/NAMESPACE/sa/SERVICE_ACCOUNT `
         + 'would be right');
     }
     const nowMs = (this.#options.now ?? Date.now)();
@@ -218,13 +285,16 @@ export class LocalCa implements CertificateSource {
 
 /** Writes `PREFIX.pem` (leaf, then intermediates) and `PREFIX-key.pem` (mode 0600). */
 export async function writeCertificate(prefix: string, issued: IssuedCertificate): Promise<void> {
+  // Whoever reads them meanwhile finds the old file or the new one, whole.
   const write = async (path: string, text: string, mode: number): Promise<void> => {
-    const file = await open(path, 'w', mode);
+    const draft = `${path}.${process.pid}.new`;
     try {
-      await file.chmod(mode);
-      await file.writeFile(text);
-    } finally {
-      await file.close();
+      await rm(draft, { force: true });
+      await create(draft, text, mode);
+      await rename(draft, path);
+    } catch (error) {
+      await rm(draft, { force: true });
+      throw new IdentityError(`${path}: cannot be written: ${messageOf(error)}`, { cause: error });
     }
   };
   await write(`${prefix}-key.pem`, issued.keyPem, 0o600);

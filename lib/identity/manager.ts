@@ -1,4 +1,5 @@
 import type { CertificateSource, IssuedCertificate } from './certificate.js';
+import { IdentityError } from './error.js';
 
 /** Where credentials are kept for the data path; the engine is one. */
 export interface CredentialStore {
@@ -81,7 +82,7 @@ export class IdentityManager {
    * Rejects when no certificate can be had; the identity is retried until it is released.
    */
   async acquire(identity: string): Promise<number> {
-    if (this.#stopped) throw new Error('the identity manager is stopped');
+    if (this.#stopped) throw new IdentityError('the identity manager is stopped');
     let entry = this.#entries.get(identity);
     if (entry === undefined) {
       entry = new Entry(identity);
@@ -96,7 +97,7 @@ export class IdentityManager {
       await entry.running;
     }
     if (this.#usable(entry)) return entry.handle;
-    throw entry.error ?? new Error(`${identity}: no certificate`);
+    throw entry.error ?? new IdentityError(`${identity}: no certificate`);
   }
 
   /** Undoes one acquire, also one that was rejected. The last one removes the credential. */
@@ -181,7 +182,7 @@ export class IdentityManager {
       // Released or stopped while it was being made: nobody will ever use it.
       if (this.#stopped || this.#entries.get(entry.identity) !== entry) return;
       if (certificate.notAfterMs <= this.#now()) {
-        throw new Error(`${entry.identity}: got a certificate that expired at `
+        throw new IdentityError(`${entry.identity}: got a certificate that expired at `
           + new Date(certificate.notAfterMs).toISOString());
       }
       entry.handle = this.#options.store.putCredential(entry.handle, certificate).handle;

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -74,6 +75,36 @@ describe('the local authority', () => {
     await expect(ca.issue(wrong)).rejects.toThrow(why);
   });
 
+  it('makes all of it or nothing, and tells a part from the whole', async () => {
+    const partial = join(dir, 'partial');
+    await initCa({ dir: partial, trustDomain: 'cluster.local' }, workers);
+    await rm(join(partial, 'ca.pem'));
+    await expect(initCa({ dir: partial, trustDomain: 'cluster.local' }, workers)).rejects.toThrow(
+      /holds a part of a certificate authority \(ca-key.pem, ca.json, root.pem\)/);
+    await expect(LocalCa.open(partial, { workers })).rejects.toThrow(/ca.pem: not found; .*only a part/);
+    await writeFile(join(dir, 'file'), '');
+    await expect(initCa({ dir: join(dir, 'file', 'x'), trustDomain: 'a' }, workers)).rejects.toThrow(
+      expect.objectContaining({ code: 'ERR_ONEHOP_IDENTITY',
+        message: expect.stringMatching(/another --dir would be right/) as string }));
+    const both = join(dir, 'both');
+    const outcomes = await Promise.allSettled([1, 2].map(() =>
+      initCa({ dir: both, trustDomain: 'cluster.local' }, workers)));
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    await (await LocalCa.open(both, { workers })).issue(id);
+  });
+
+  it('replaces what it wrote before, and leaves no draft', async () => {
+    const ca = await LocalCa.open(join(dir, 'ca'), { workers });
+    const out = await mkdtemp(join(dir, 'out-'));
+    await writeFile(join(out, 'a-key.pem'), 'old', { mode: 0o644 });
+    const issued = await ca.issue(id);
+    await writeCertificate(join(out, 'a'), issued);
+    expect(await readFile(join(out, 'a-key.pem'), 'utf8')).toBe(issued.keyPem);
+    expect((await stat(join(out, 'a-key.pem'))).mode & 0o777).toBe(0o600);
+    expect((await readdir(out)).sort()).toEqual(['a-key.pem', 'a.pem']);
+    await expect(writeCertificate(join(out, 'no', 'a'), issued)).rejects.toThrow(/a-key.pem: cannot be/);
+  });
+
   it('names what is missing or broken', async () => {
     await expect(LocalCa.open(join(dir, 'none'), { workers })).rejects.toThrow(/onehop ca init --dir/);
     await expect(initCa({ dir: join(dir, 'x'), trustDomain: 'A B' }, workers))
@@ -118,6 +149,60 @@ describe('an adopted authority', () => {
     await expect(initCa({ dir: at('ca4'), trustDomain: 'cluster.local',
       adopt: { certificateFile: at('leaf.pem'), keyFile: at('leaf-key.pem') } }, workers))
       .rejects.toThrow(/is not a certificate authority/);
+  });
+});
+
+describe('a root to adopt', () => {
+  const adopt = async (root: string, key = root): Promise<void> => {
+    await initCa({ dir: join(dir, `adopt-${root}`), trustDomain: 'cluster.local',
+      adopt: { certificateFile: join(dir, `${root}.pem`), keyFile: join(dir, `${key}-key.pem`) } }, workers);
+    const ca = await LocalCa.open(join(dir, `adopt-${root}`), { workers });
+    await writeCertificate(join(dir, `${root}-leaf`), await ca.issue(id));
+    expect(openssl('verify', '-CAfile', join(dir, `adopt-${root}`, 'root.pem'),
+      join(dir, `${root}-leaf.pem`))).toContain('OK');
+  };
+  const make = (name: string, newKey: string[], more: string[] = []): string => openssl('req', '-x509',
+    ...newKey, '-nodes', '-keyout', join(dir, `${name}-key.pem`), '-out', join(dir, `${name}.pem`),
+    '-subj', `/CN=${name}`, '-days', '2', ...more);
+  const ec = (curve: string): string[] => ['-newkey', 'ec', '-pkeyopt', `ec_paramgen_curve:${curve}`];
+
+  it.each<[string, string[]]>([
+    ['p256', ec('P-256')], ['p384', ec('P-384')], ['p521', ec('P-521')], ['rsa2048', ['-newkey', 'rsa:2048']],
+  ])('may be %s', async (name, newKey) => {
+    make(name, newKey);
+    await adopt(name);
+  });
+
+  it.each<[string, string[], string[], RegExp]>([
+    ['k256', ec('secp256k1'), [], /is on the curve secp256k1; EC on P-256, P-384 or P-521, or RSA/],
+    ['rsa1024', ['-newkey', 'rsa:1024'], [], /is RSA of 1024 bits; EC on P-256/],
+    ['ed', ['-newkey', 'ed25519'], [], /is ed25519; EC on P-256/],
+    ['usage', ec('P-256'), ['-addext', 'keyUsage=digitalSignature'], /is not a certificate authority.*keyCertSign/],
+  ])('may not be %s', async (name, newKey, more, why) => {
+    make(name, newKey, more);
+    await expect(adopt(name)).rejects.toThrow(why);
+  });
+
+  it('is valid now', async () => {
+    make('old', ec('P-256'));
+    const [cert, key] = [join(dir, 'old.pem'), join(dir, 'old-key.pem')];
+    openssl('x509', '-in', cert, '-signkey', key, '-days', '-1', '-out', `${cert}.new`);
+    await rename(`${cert}.new`, cert);
+    await expect(adopt('old')).rejects.toThrow(/CN=old expired at /);
+  });
+
+  it('has a key of its own, in the clear, and files that are there', async () => {
+    make('one', ec('P-256'));
+    make('two', ec('P-256'));
+    await expect(adopt('one', 'two')).rejects.toThrow(/two-key.pem: is not the key of the first/);
+    await expect(adopt('none', 'one')).rejects.toThrow(/--root-cert .*none.pem: there is no such file/);
+    await expect(adopt('one', 'none')).rejects.toThrow(/--root-key .*none-key.pem: there is no such file/);
+    openssl('ec', '-in', join(dir, 'one-key.pem'), '-aes128', '-passout', 'pass:x', '-out',
+      join(dir, 'locked-key.pem'));
+    await expect(adopt('one', 'locked')).rejects.toThrow(/unencrypted PEM would be right/);
+    await writeFile(join(dir, 'garbage.pem'), 'x');
+    await expect(adopt('garbage', 'one')).rejects.toThrow(/garbage.pem: holds no PEM certificate/);
+    expect(existsSync(join(dir, 'adopt-one'))).toBe(false);
   });
 });
 
