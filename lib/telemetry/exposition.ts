@@ -2,7 +2,9 @@ import {
   Counter, Gauge, Registry, type MetricObjectWithValues, type MetricValue,
 } from 'prom-client';
 
-import { localityLabelNames, overflowLabels, tcpLabelNames, type TcpLabels } from './labels.js';
+import {
+  localityLabelNames, overflowLabels, tcpLabelNames, withFlags, type TcpLabels,
+} from './labels.js';
 import type { Reading } from './metrics.js';
 import type { SlotAllocator } from './slots.js';
 
@@ -44,6 +46,17 @@ const tcpFamilies: readonly TcpFamily[] = [
   },
 ];
 
+/** Label sets with their flags, one object each: the client keeps the text of every object. */
+const flaggedSets = new WeakMap<TcpLabels, Map<string, TcpLabels>>();
+
+function flagged(labels: TcpLabels, flags: string): TcpLabels {
+  let byFlags = flaggedSets.get(labels);
+  if (byFlags === undefined) flaggedSets.set(labels, byFlags = new Map<string, TcpLabels>());
+  let set = byFlags.get(flags);
+  if (set === undefined) byFlags.set(flags, set = withFlags(labels, flags));
+  return set;
+}
+
 type Sample = MetricValue<string> & { sharedLabels?: TcpLabels };
 
 /** A counter whose samples are read from the counter block when somebody scrapes. */
@@ -54,7 +67,7 @@ class BlockCounter extends Counter {
   constructor(family: TcpFamily, slots: SlotAllocator) {
     super({
       name: family.name, help: family.help, registers: [],
-      labelNames: [...tcpLabelNames, 'response_flags', ...localityLabelNames],
+      labelNames: [...tcpLabelNames, ...localityLabelNames],
     });
     this.#family = family;
     this.#slots = slots;
@@ -66,8 +79,7 @@ class BlockCounter extends Counter {
       for (const [flags, cell] of this.#family.cells) {
         const value = count(cell);
         if (value === 0 && sparse) continue;
-        // The client keeps the text of shared labels, so that a scrape need not build it anew.
-        values.push({ labels: { response_flags: flags }, sharedLabels: labels, value });
+        values.push({ labels: {}, sharedLabels: flagged(labels, flags), value });
       }
     };
     for (const { labels, count } of this.#slots.series()) add(labels, count, this.#family.sparse);

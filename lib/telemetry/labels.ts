@@ -2,14 +2,15 @@ import type { FlowParties } from '../model/decision.js';
 import { parseSpiffeId } from '../model/spiffe_id.js';
 import type { Workload } from '../model/resources.js';
 
-/** The labels of the `istio_tcp_*` families but `response_flags`, in the peer's order. */
+/** The labels of the `istio_tcp_*` families in the peer's order. */
 export const tcpLabelNames = [
   'reporter', 'source_workload', 'source_canonical_service', 'source_canonical_revision',
   'source_workload_namespace', 'source_principal', 'source_app', 'source_version', 'source_cluster',
   'destination_service', 'destination_service_namespace', 'destination_service_name',
   'destination_workload', 'destination_canonical_service', 'destination_canonical_revision',
   'destination_workload_namespace', 'destination_principal', 'destination_app',
-  'destination_version', 'destination_cluster', 'request_protocol', 'connection_security_policy',
+  'destination_version', 'destination_cluster', 'request_protocol', 'response_flags',
+  'connection_security_policy',
 ] as const;
 
 /** Present only when the locality of one of the two is known. */
@@ -54,6 +55,7 @@ export function tcpLabels(parties: FlowParties): TcpLabels {
     destination_service_name: known(service?.name),
     ...workloadLabels('destination', destination, parties.destinationPrincipal),
     request_protocol: 'tcp',
+    response_flags: '',
     connection_security_policy: parties.security,
   };
   const places = [source?.locality, destination?.locality];
@@ -64,6 +66,11 @@ export function tcpLabels(parties: FlowParties): TcpLabels {
     labels['destination_zone'] = known(destination?.locality.zone);
   }
   return labels;
+}
+
+/** The label set of a sample: the flags differ by sample, the rest by series. */
+export function withFlags(labels: TcpLabels, flags: string): TcpLabels {
+  return { ...labels, response_flags: flags };
 }
 
 /** What label sets with no room for a series of their own are counted under. */

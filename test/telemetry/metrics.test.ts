@@ -67,6 +67,26 @@ describe('the scrape', () => {
     expect(text).toContain('# TYPE istio_tcp_connections_opened_total counter');
   });
 
+  it('writes the labels in the order of the peer', async () => {
+    const metrics = new Metrics(allocator);
+    const locality = { region: 'north', zone: 'n1', subzone: '' };
+    const source = workloadOf('far', '10.0.0.7', { locality });
+    allocator.acquire(tcpLabels({ ...parties, source }));
+    const text = await metrics.text();
+    const sample = text.split('\n').find((line) => line.includes('source_workload="far"')) ?? '';
+    expect([...sample.matchAll(/(\w+)="/g)].map(([, name]) => name)).toEqual([
+      'reporter', 'source_workload', 'source_canonical_service', 'source_canonical_revision',
+      'source_workload_namespace', 'source_principal', 'source_app', 'source_version',
+      'source_cluster', 'destination_service', 'destination_service_namespace',
+      'destination_service_name', 'destination_workload', 'destination_canonical_service',
+      'destination_canonical_revision', 'destination_workload_namespace', 'destination_principal',
+      'destination_app', 'destination_version', 'destination_cluster', 'request_protocol',
+      'response_flags', 'connection_security_policy', 'source_region', 'source_zone',
+      'destination_region', 'destination_zone',
+    ]);
+    expect(sample).toContain('request_protocol="tcp",response_flags="-",connection_security_policy=');
+  });
+
   it('escapes what peers may put into names', async () => {
     const metrics = new Metrics(allocator);
     allocator.acquire(tcpLabels({
