@@ -163,6 +163,11 @@ export class ServedWorkload {
     const { engine, places, mark, transparent } = this.#options;
     const { netns, uid } = this.#workload;
     const kind: ListenerKind = one.kind;
+    const holder = this.#holderOf(one.address);
+    if (holder !== undefined) {
+      return [`${one.address} is served as the workload ${holder}; an address, or a network namespace `
+        + '(netns), of its own would be right'];
+    }
     try {
       const listening = engine.listen({
         kind, address: one.address, netns, mark, transparent,
@@ -177,6 +182,19 @@ export class ServedWorkload {
     } catch (error) {
       return [listenFailure(error)];
     }
+  }
+
+  /**
+   * The kernel would spread connections over the listeners of both, and so give the flows of one the
+   * identity of the other. In a namespace all addresses are listened on: it holds one workload.
+   */
+  #holderOf(address: string): string | undefined {
+    const { netns, uid } = this.#workload;
+    for (const place of this.#options.places.values()) {
+      if (place.workload === uid || place.netns !== netns) continue;
+      if (netns !== '' || place.address === address) return place.workload;
+    }
+    return undefined;
   }
 
   #failed(why: string): void {
