@@ -17,7 +17,8 @@
 
 namespace onehop::hbone {
 
-// How to make a connection. Copied where it is kept.
+// How to make a connection. Copied where it is kept; the descriptor in `context` stays its owner's, who
+// keeps it open while it waits.
 struct DialParams {
   SocketAddress address;
   transport::BindChoice bind;

@@ -18,6 +18,8 @@ struct Opening : ListLink<Opening> {
   Handle ticket;
   TunnelWaiter* waiter = nullptr;
   h2::HeaderList fields;  // of the CONNECT request
+  // Of whoever waits, and good for as long as it does: where it is dialled, if it has to be.
+  transport::NetContext context;
   ClientConnection* client = nullptr;
   void* entry = nullptr;           // the pool's, while it waits for a connection
   std::unique_ptr<Tunnel> tunnel;  // while the answer is awaited

@@ -109,6 +109,7 @@ Handle Pool::Impl::acquire(const PoolKey& key, const DialParams& params,
   auto owned = std::make_unique<Opening>();
   Opening& opening = *owned;
   opening.waiter = &waiter;
+  opening.context = params.context;
   opening.fields.add(":method", "CONNECT");
   opening.fields.add(":authority", request.authority);
   for (const auto& [name, value] : request.headers) opening.fields.add(name, value);
@@ -174,6 +175,8 @@ void Pool::Impl::dialMore(Entry& entry) {
   }
   const size_t needed = (entry.queue.size() + limits.streamsMax - 1) / limits.streamsMax;
   const size_t wanted = known ? std::min(needed, kDialsMax) : 1;
+  // The descriptor of who first came by may be closed, or another file's by now.
+  entry.params.context = entry.queue.front()->context;
   for (; dialling < wanted; ++dialling) {
     entry.clients.push_back(std::make_unique<ClientConnection>(loop, entry.params,
                                                                limits.streamsMax, *this, &ledger,

@@ -221,6 +221,28 @@ TEST_F(FaultsTest, HonoursThePeersStreamLimitAndUsesASaturatedConnectionAgain) {
   EXPECT_EQ(raw->peers.size(), 2u);
 }
 
+// A listener that comes again for a workload has another descriptor of the same namespace; that of the
+// first is closed by then, and its number may be any other file.
+TEST_F(FaultsTest, DialsInTheNamespaceOfWhoWaits) {
+  raw->onPeer = [this](RawPeer& peer) { serveHonestly(peer); };
+  streamsMax = 1;
+  auto first = io::NetContext::open("/proc/self/ns/net", 1, 0);
+  auto second = io::NetContext::open("/proc/self/ns/net", 1, 0);
+  ASSERT_TRUE(first.ok() && second.ok());
+  io::Fd one(first.value().netnsFd), two(second.value().netnsFd);
+  params.context = first.value();
+  Request& before = open("echo:1");
+  ASSERT_TRUE(runUntil([&] { return before.answered(); }));
+  if (before.failed && before.error.code == EPERM) GTEST_SKIP() << "may not enter a namespace";
+  ASSERT_TRUE(before.opened);
+  one = io::Fd();
+  params.context = second.value();
+  Request& after = open("echo:1");
+  ASSERT_TRUE(runUntil([&] { return after.answered(); }));
+  EXPECT_TRUE(after.opened) << after.error.detail;
+  EXPECT_EQ(raw->peers.size(), 2u);
+}
+
 TEST_F(FaultsTest, AStaleConnectionIsReplacedOnce) {
   int connections = 0;
   raw->onPeer = [&](RawPeer& peer) {
