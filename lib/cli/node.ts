@@ -18,16 +18,39 @@ function addOptions(command: Command): void {
   }
 }
 
-/** SIGTERM and SIGINT drain; a second SIGINT ends at once; SIGHUP reads the mesh file again. */
-function followSignals(proxy: NodeProxy): void {
-  let interrupts = 0;
-  process.on('SIGTERM', () => void proxy.drain());
-  process.on('SIGINT', () => {
-    interrupts += 1;
-    if (interrupts > 1) process.exit(1);
-    void proxy.drain();
-  });
-  process.on('SIGHUP', () => void proxy.reload());
+/**
+ * SIGTERM and SIGINT drain, or give up starting; a second SIGINT ends at once; SIGHUP reads the mesh
+ * file again.
+ */
+class Signals {
+  readonly #starting = new AbortController();
+  #proxy: NodeProxy | undefined;
+  #interrupts = 0;
+
+  constructor() {
+    process.on('SIGTERM', () => this.#end());
+    process.on('SIGINT', () => {
+      this.#interrupts += 1;
+      if (this.#interrupts > 1) process.exit(1);
+      this.#end();
+    });
+    process.on('SIGHUP', () => void this.#proxy?.reload());
+  }
+
+  get starting(): AbortSignal {
+    return this.#starting.signal;
+  }
+
+  follow(proxy: NodeProxy): void {
+    this.#proxy = proxy;
+    // One that came between the last look at it and now.
+    if (this.starting.aborted) this.#end();
+  }
+
+  #end(): void {
+    this.#starting.abort();
+    void this.#proxy?.drain();
+  }
 }
 
 async function runNode(flags: Record<string, unknown>): Promise<void> {
@@ -39,9 +62,16 @@ async function runNode(flags: Record<string, unknown>): Promise<void> {
       message: `${flagOf(name)}: is missing; ${nodeOptions[name].doc} (or ${nodeOptions[name].env})`,
     })));
   }
-  const proxy = await createNodeProxy({ ...values, logColor: usesColor(process.stdout) });
-  followSignals(proxy);
-  await proxy.ended;
+  const signals = new Signals();
+  try {
+    const proxy = await createNodeProxy({
+      ...values, logColor: usesColor(process.stdout), signal: signals.starting,
+    });
+    signals.follow(proxy);
+    await proxy.ended;
+  } catch (error) {
+    if (!signals.starting.aborted) throw error;
+  }
 }
 
 export function addNode(program: Command): void {

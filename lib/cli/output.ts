@@ -10,7 +10,9 @@ const usageCodes = new Set(['ERR_ONEHOP_CONFIG', 'ERR_ONEHOP_MESH_FILE']);
 
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return 2;
-  const { code } = Object(error) as { code?: unknown };
+  const { code, cause } = Object(error) as { code?: unknown; cause?: { code?: unknown } };
+  // An address that is taken may be free the next time; any other failure is the address's own.
+  if (code === 'ERR_ONEHOP_LISTEN') return cause?.code === 'EADDRINUSE' ? 1 : 2;
   return typeof code === 'string' && usageCodes.has(code) ? 2 : 1;
 }
 

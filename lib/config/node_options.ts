@@ -37,7 +37,8 @@ export const nodeOptions = {
     doc: 'Format of the log; plain is text',
   }),
   logLevel: choiceOption({
-    default: 'info', env: 'ONEHOP_LOG_LEVEL', choices: ['error', 'warn', 'info', 'debug', 'trace'],
+    default: 'info', env: 'ONEHOP_LOG_LEVEL',
+    choices: ['off', 'error', 'warn', 'info', 'debug', 'trace'],
     doc: 'Lines below this level are not written',
   }),
   shards: integerOption({

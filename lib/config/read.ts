@@ -1,3 +1,4 @@
+import { OnehopError } from '../base/error.js';
 import type { Option } from './option.js';
 
 export type OptionTable = Readonly<Record<string, Option<unknown>>>;
@@ -15,11 +16,10 @@ export interface ConfigProblem {
   readonly message: string;
 }
 
-export class ConfigError extends Error {
-  readonly code = 'ERR_ONEHOP_CONFIG';
+/** Options that cannot be used; `message` has a line for each. */
+export class ConfigError extends OnehopError {
   constructor(readonly problems: readonly ConfigProblem[]) {
-    super(problems.map((problem) => problem.message).join('\n'));
-    this.name = 'ConfigError';
+    super('ERR_ONEHOP_CONFIG', problems.map((problem) => problem.message).join('\n'));
   }
 }
 
@@ -60,7 +60,7 @@ export function readConfig<Table extends OptionTable>(
     }
   }
   for (const name of Object.keys(flags)) {
-    if (name in table) continue;
+    if (Object.hasOwn(table, name)) continue;
     const message = `${name}: there is no such option`;
     problems.push({ name, value: String(flags[name]), message });
   }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 
+import { OnehopError } from '../base/error.js';
 import type { Delta } from '../model/resources.js';
 import { workerTask, type WorkerPool } from '../workers/pool.js';
 import { formatDiagnostic, type Diagnostic } from './diagnostic.js';
@@ -11,6 +12,8 @@ import type { parseMeshTask } from './parse_task.js';
 export interface MeshFileEvents {
   /** The difference to what was delivered before; never empty after the first. */
   onDelta(delta: Delta): void;
+  /** The file was read again, is right, and says what was delivered before. */
+  onUnchanged?(): void;
   /** With an error among them the file was refused and what it said before still holds. */
   onDiagnostics(diagnostics: readonly Diagnostic[]): void;
 }
@@ -26,12 +29,10 @@ export interface MeshFileOptions {
 }
 
 /** The file was refused. `message` has one line per diagnostic. */
-export class MeshFileError extends Error {
-  readonly code = 'ERR_ONEHOP_MESH_FILE';
+export class MeshFileError extends OnehopError {
   constructor(readonly diagnostics: readonly Diagnostic[]) {
-    super(diagnostics.filter(({ severity }) => severity === 'error')
+    super('ERR_ONEHOP_MESH_FILE', diagnostics.filter(({ severity }) => severity === 'error')
       .map(formatDiagnostic).join('\n'));
-    this.name = 'MeshFileError';
   }
 }
 
@@ -114,7 +115,7 @@ export class MeshFile {
 
   /** Reads the file now, as after SIGHUP; resolves when what it says is delivered. */
   async reload(): Promise<void> {
-    this.#stamp = '';
+    this.#stamp = unread;
     this.#changed();
     await this.#reading;
   }
@@ -175,8 +176,11 @@ export class MeshFile {
     this.#mesh = merged;
     if (diagnostics.length > 0) this.#events.onDiagnostics(diagnostics);
     if (always || !isEmptyDelta(delta)) this.#events.onDelta(delta);
+    else this.#events.onUnchanged?.();
   }
 }
 
+/** The stamp of no file, not even of one that is missing. */
+const unread = 'unread';
 /** A file that is never left alone is read all the same. */
 const settleRoundsMax = 50;

@@ -7,7 +7,7 @@ import type {
 import { counterCells, engineCells } from './contract.js';
 import { Decider } from './decider.js';
 import type { Decide } from './decider.js';
-import { failure, translated } from './error.js';
+import { failure, listenFailure, translated } from './error.js';
 import type { EngineError } from './error.js';
 import { FlowSockets } from './flow_socket.js';
 import type { FlowSocket } from './flow_socket.js';
@@ -103,10 +103,19 @@ export class Engine implements AsyncDisposable {
     this.#call('remove the credential', () => this.#native.removeCredential(handle));
   }
 
-  /** Bound on every shard when it returns. */
+  /**
+   * Bound on every shard when it returns. Throws `ERR_ONEHOP_LISTEN` when the system refuses, with
+   * the errno as `number`, such as 98 (EADDRINUSE), and `ERR_ONEHOP_REMOVED` for a network namespace
+   * that is not there.
+   */
   listen(spec: ListenInput): Listening {
-    const listening = this.#call(`listen on ${spec.address}`,
-      () => this.#native.listen(listenSpecOf(spec)));
+    let listening: Listening;
+    try {
+      listening = this.#call(`listen on ${spec.address}`,
+        () => this.#native.listen(listenSpecOf(spec)));
+    } catch (thrown) {
+      throw listenFailure(thrown);
+    }
     this.#listening.add(listening.handle);
     this.#holdOpen();
     return listening;

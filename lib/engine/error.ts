@@ -7,12 +7,13 @@ type Words<Text extends string> =
 
 /**
  * `ERR_ONEHOP_` and the close reason, such as `ERR_ONEHOP_DIAL_REFUSED`; beside these
- * `_ARGUMENT` (a value the engine cannot read), `_LOAD` (no usable addon) and `_CONTRACT` (the
- * addon is of another version).
+ * `_ARGUMENT` (a value the engine cannot read), `_LISTEN` (an address that cannot be listened on;
+ * `number` is the errno), `_LOAD` (no usable addon) and `_CONTRACT` (the addon is of another
+ * version).
  */
 export type EngineErrorCode =
   | `ERR_ONEHOP_${Uppercase<Words<CloseReason>>}`
-  | 'ERR_ONEHOP_ARGUMENT' | 'ERR_ONEHOP_LOAD' | 'ERR_ONEHOP_CONTRACT';
+  | 'ERR_ONEHOP_ARGUMENT' | 'ERR_ONEHOP_LISTEN' | 'ERR_ONEHOP_LOAD' | 'ERR_ONEHOP_CONTRACT';
 
 export function codeOf(reason: CloseReason): EngineErrorCode {
   return `ERR_ONEHOP_${reason.toUpperCase().replaceAll('-', '_')}` as EngineErrorCode;
@@ -58,4 +59,13 @@ export function translated(doing: string, thrown: unknown): EngineError {
     return new EngineError('ERR_ONEHOP_ARGUMENT', `${doing}: ${text}`, { cause: thrown });
   }
   return new EngineError('ERR_ONEHOP_INTERNAL', `${doing}: ${text}`, { cause: thrown });
+}
+
+/** Of opening a listener: what the system refused gets a code of its own. */
+export function listenFailure(thrown: unknown): unknown {
+  if (!(thrown instanceof EngineError) || thrown.reason !== 'internal') return thrown;
+  const { message, reason, number } = thrown;
+  if (number === 0) return thrown;
+  return new EngineError('ERR_ONEHOP_LISTEN', message.replace(': internal: ', ': '),
+    { reason, number, cause: thrown });
 }

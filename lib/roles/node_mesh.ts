@@ -56,9 +56,8 @@ export class NodeMesh {
   }
 
   /** Ends the retries; the engine ends the listeners. */
-  stop(flows: boolean): void {
-    for (const served of this.#served.values()) served.stop(flows);
-    this.#served.clear();
+  stop(): void {
+    for (const served of this.#served.values()) served.retire();
   }
 
   #purge(before: Workload): void {

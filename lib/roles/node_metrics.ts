@@ -13,6 +13,8 @@ export interface NodeMetricsParts {
   version: string;
   generation(): number;
   meshErrors(): number;
+  /** Whether the mesh file on disk is refused, so that an older state of it holds. */
+  meshRefused(): boolean;
   flowKeys(): number;
   served(state: ServedState): number;
   /** Seconds since the epoch when the first certificate in use expires; 0 without any. */
@@ -73,6 +75,11 @@ export function addNodeMetrics(metrics: Metrics, parts: NodeMetricsParts): void 
     {
       name: 'onehop_mesh_errors_total', type: 'counter', help: 'Mesh files refused',
       read: () => parts.meshErrors(),
+    },
+    {
+      name: 'onehop_mesh_refused', type: 'gauge',
+      help: '1 while the mesh file on disk is refused and what it said before holds',
+      read: () => Number(parts.meshRefused()),
     },
     {
       name: 'onehop_flow_keys', type: 'gauge', help: 'Flow keys that are decided again after a change',

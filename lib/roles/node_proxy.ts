@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os';
 
 import { Readiness } from '../admin/readiness.js';
 import { AdminServer, type Mount } from '../admin/server.js';
-import { messageOf } from '../base/error.js';
+import { unlessAborted } from '../base/abort.js';
+import { messageOf, OnehopError } from '../base/error.js';
 import { parseForwards, type Forward } from '../config/forward_option.js';
 import { nodeOptions, nodeOptionsRequired, type NodeConfig } from '../config/node_options.js';
 import { ConfigError, flagOf, readConfig } from '../config/read.js';
@@ -18,7 +19,7 @@ import { LocalCa } from '../identity/local_ca.js';
 import { IdentityManager, type IdentityStatus } from '../identity/manager.js';
 import { formatAddress, isLoopback } from '../model/address.js';
 import type { Decision, FlowKey } from '../model/decision.js';
-import type { Delta, Workload } from '../model/resources.js';
+import type { Delta } from '../model/resources.js';
 import { decide } from '../routing/decide.js';
 import { defaultRoutingOptions, type RoutingOptions } from '../routing/options.js';
 import { MeshState } from '../state/mesh_state.js';
@@ -28,12 +29,15 @@ import { Metrics } from '../telemetry/metrics.js';
 import { SlotAllocator } from '../telemetry/slots.js';
 import { WorkerPool } from '../workers/pool.js';
 import { configDump } from './config_dump.js';
+import { isForeign, refuseForeign } from './foreign_caller.js';
 import { FlowTable } from './flow_table.js';
 import { NodeMesh } from './node_mesh.js';
 import { addNodeMetrics } from './node_metrics.js';
 import { adminMounts, statsMounts, type NodeSurfaces } from './node_surfaces.js';
 import type { ListenerPlace, ServedWorkloadOptions } from './served_workload.js';
 import { packageVersion } from './version.js';
+
+export type { LogStream } from '../telemetry/log.js';
 
 /** Every option of `onehop node`, by name; `node`, `mesh` and `caDir` (or `certificates`) are needed. */
 export type NodeProxyOptions = Partial<NodeConfig> & {
@@ -42,6 +46,8 @@ export type NodeProxyOptions = Partial<NodeConfig> & {
   /** A file descriptor or a stream for the log; default: standard output. */
   logTo?: number | LogStream;
   logColor?: boolean;
+  /** Gives up starting; what has started by then is stopped first. */
+  signal?: AbortSignal;
 };
 
 /** A series that nobody uses leaves the metrics after this long. */
@@ -70,7 +76,7 @@ function splitAddress(address: string): { host: string; port: number } {
   return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)) };
 }
 
-function checkedConfig({ certificates, logTo, logColor, ...given }: NodeProxyOptions): NodeConfig {
+function checkedConfig({ certificates, logTo, logColor, signal, ...given }: NodeProxyOptions): NodeConfig {
   const { values } = readConfig(nodeOptions, given, {});
   const missing = nodeOptionsRequired.filter((name) =>
     values[name] === '' && !(name === 'caDir' && certificates !== undefined));
@@ -106,6 +112,7 @@ export class NodeProxy implements AsyncDisposable {
   #file: MeshFile | undefined;
   #meshError = '';
   #meshErrors = 0;
+  #started = false;
   #draining: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #ended: () => void = () => undefined;
@@ -157,12 +164,15 @@ export class NodeProxy implements AsyncDisposable {
 
   /**
    * Resolves when it is ready: every workload of the node was tried once. A workload that cannot be served
-   * is reported and tried again; a broken mesh file, authority or option rejects.
+   * is reported and tried again; a broken mesh file, authority or option rejects. Codes:
+   * `ERR_ONEHOP_CONFIG`, `ERR_ONEHOP_MESH_FILE`, `ERR_ONEHOP_LISTEN` (admin, stats or ready),
+   * `ERR_ONEHOP_LOAD` (no engine here).
    */
   static async start(options: NodeProxyOptions): Promise<NodeProxy> {
+    options.signal?.throwIfAborted();
     const proxy = new NodeProxy(checkedConfig(options), options);
     try {
-      await proxy.#start(options.certificates);
+      await proxy.#start(options.certificates, options.signal);
     } catch (error) {
       await proxy.stop();
       throw error;
@@ -215,7 +225,7 @@ export class NodeProxy implements AsyncDisposable {
     return this.stop();
   }
 
-  async #start(certificates: CertificateSource | undefined): Promise<void> {
+  async #start(certificates: CertificateSource | undefined, signal?: AbortSignal): Promise<void> {
     const { config } = this;
     this.#readiness.wait('mesh file');
     this.#readiness.wait('workloads');
@@ -223,6 +233,7 @@ export class NodeProxy implements AsyncDisposable {
     await this.#listen('ready', config.ready, [this.#readiness.mount()]);
     await this.#listen('stats', config.stats, statsMounts(surfaces));
     await this.#listen('admin', config.admin, adminMounts(surfaces));
+    signal?.throwIfAborted();
     const source = certificates ?? await this.#openCa();
     this.#identities = new IdentityManager({
       source,
@@ -236,11 +247,14 @@ export class NodeProxy implements AsyncDisposable {
     let first: Promise<unknown> = Promise.resolve();
     this.#file = await MeshFile.open(config.mesh, {
       onDelta: (delta) => (first = this.#onDelta(delta)),
+      onUnchanged: () => this.#onUnchanged(),
       onDiagnostics: (diagnostics) => this.#onDiagnostics(diagnostics),
     }, { pool: this.#workers });
     this.#readiness.done('mesh file');
-    await first;
+    await unlessAborted(first, signal);
     this.#readiness.done('workloads');
+    this.#started = true;
+    this.#warnOfIdleOptions();
     this.#log.write('info', 'node', 'ready', {
       node: config.node, version: packageVersion, workloads: this.#mesh.list().length,
       failed: this.#mesh.count('failed'), shards: this.#engine.options.shards, ...this.addresses,
@@ -265,7 +279,8 @@ export class NodeProxy implements AsyncDisposable {
     try {
       await server.listen(host, port);
     } catch (error) {
-      throw new Error(`${flagOf(name)} ${address}: ${messageOf(error)}`, { cause: error });
+      throw new OnehopError('ERR_ONEHOP_LISTEN', `${flagOf(name)} ${address}: ${messageOf(error)}`,
+        { cause: error instanceof Error ? error.cause : error });
     }
     this.#servers.push({ name, server });
   }
@@ -275,6 +290,7 @@ export class NodeProxy implements AsyncDisposable {
     this.#readiness.wait('draining');
     this.#log.write('info', 'node', 'draining', { deadline: `${deadlineMs}ms` });
     this.#file?.close();
+    this.#mesh.stop();
     await this.#engine.drain(deadlineMs);
     await this.stop();
   }
@@ -282,10 +298,11 @@ export class NodeProxy implements AsyncDisposable {
   async #stop(): Promise<void> {
     this.#readiness.wait('stopped');
     this.#file?.close();
+    this.#mesh.stop();
     this.#identities?.stop();
     // The last summaries come before this returns.
     this.#engine.stop();
-    this.#log.write('info', 'node', 'stopped', { node: this.config.node });
+    if (this.#started) this.#log.write('info', 'node', 'stopped', { node: this.config.node });
     await Promise.all(this.#servers.map(({ server }) => server.close()));
     await this.#workers.close();
     await this.#log.flush();
@@ -303,6 +320,30 @@ export class NodeProxy implements AsyncDisposable {
         + delta.removedPolicies.length,
     });
     return started;
+  }
+
+  #onUnchanged(): void {
+    const refused = this.#meshError !== '';
+    this.#meshError = '';
+    this.#log.write('info', 'mesh', refused ? 'the mesh file is right again; nothing changed'
+      : 'mesh file read; nothing changed', { generation: this.#state.generation });
+  }
+
+  /** What was asked for and does nothing. */
+  #warnOfIdleOptions(): void {
+    const { node, mesh } = this.config;
+    const served = this.#mesh.list().map(({ workload }) => workload);
+    if (served.length === 0) {
+      const nodes = new Set([...this.#state.workloads()].map((workload) => workload.node));
+      this.#log.write('warn', 'node', 'no workload of the mesh file is served on this node', {
+        node, mesh, nodes: [...nodes].filter((name) => name !== '').slice(0, 16).join(','),
+      });
+    }
+    for (const { ip, port } of this.#forwards) {
+      if (served.some(({ ips }) => ips.includes(ip))) continue;
+      this.#log.write('warn', 'node', 'no workload served on this node has the address to forward '
+        + 'from', { forward: formatAddress(ip, port) });
+    }
   }
 
   #onDiagnostics(diagnostics: readonly Diagnostic[]): void {
@@ -376,10 +417,7 @@ export class NodeProxy implements AsyncDisposable {
 
   #decide(key: FlowKey): Decision {
     const source = this.#state.workload(key.workload);
-    if (source !== undefined && speaksFor(source, key) && !isLoopback(key.sourceIp)
-      && !source.ips.includes(key.sourceIp)) {
-      return foreignCaller(key, source);
-    }
+    if (source !== undefined && isForeign(key, source)) return refuseForeign(key, source);
     return decide(this.#state, key, this.#routing);
   }
 
@@ -417,6 +455,7 @@ export class NodeProxy implements AsyncDisposable {
       engine: this.#engine, log: this.#log, version: packageVersion,
       generation: () => this.#state.generation,
       meshErrors: () => this.#meshErrors,
+      meshRefused: () => this.#meshError !== '',
       flowKeys: () => this.#table.size,
       served: (state) => this.#mesh.count(state),
       firstExpiry: () => this.#firstExpiry(),
@@ -428,25 +467,6 @@ export class NodeProxy implements AsyncDisposable {
       state.kind === 'available' ? [state.certificate.notAfterMs / 1000] : []);
     return times.length === 0 ? 0 : Math.min(...times);
   }
-}
-
-/** Whoever may use such a port speaks in the workload's name; in its namespace SOCKS5 is on loopback. */
-function speaksFor(source: Workload, { kind }: FlowKey): boolean {
-  return kind === 'forward' || (kind === 'socks5' && source.netns === '');
-}
-
-function foreignCaller(key: FlowKey, source: Workload): Decision {
-  const port = key.kind === 'forward' ? `port ${key.local}` : 'SOCKS5 port';
-  return {
-    allow: false, reason: 'denied', status: 0, live: 'close',
-    parties: {
-      reporter: 'source', source, sourcePrincipal: '', destinationPrincipal: '', security: 'unknown',
-    },
-    explanation: {
-      text: `only ${source.uid} itself may use its ${port}, and ${key.sourceIp} is none of its `
-        + 'addresses', policy: '', facts: [['source ip', key.sourceIp]], dryRun: [],
-    },
-  };
 }
 
 /** Starts a node proxy; see NodeProxy. */

@@ -136,6 +136,12 @@ export class ServedWorkload {
     }
   }
 
+  /** Gives up what is not open yet; the engine ends the listeners that are. */
+  retire(): void {
+    this.#state = 'stopped';
+    clearTimeout(this.#timer);
+  }
+
   /** Stops accepting; `flows` also ends the live ones. */
   stop(flows: boolean): void {
     if (this.#state === 'stopped') return;

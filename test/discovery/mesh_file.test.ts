@@ -38,6 +38,7 @@ const show = (delta: Delta): string => [...delta.workloads.map((w) => `+${w.name
 async function open(options: MeshFileOptions = {}): Promise<MeshFile> {
   file = await MeshFile.open(path, {
     onDelta: (delta) => log.push(show(delta)),
+    onUnchanged: () => log.push('='),
     onDiagnostics: (found) => log.push(...found.map((one) => formatDiagnostic(one).replace(dir, 'DIR'))),
   }, { pollMs: 1_000_000, ...options });
   return file;
@@ -72,6 +73,21 @@ describe('a mesh file that is followed', () => {
     expect(file?.mesh).toBe(mesh);
     await replace(meshOf('a', 'b'));
     await soon(['+a', why, '+b']);
+  });
+
+  it('tells when it is right again and says the same, and of every reading asked for', async () => {
+    await writeFile(path, meshOf('a'));
+    const followed = await open();
+    await replace('x');
+    await expect.poll(() => log.length, { timeout: 10_000 }).toBe(2);
+    await replace(meshOf('a'));
+    await expect.poll(() => log.slice(2), { timeout: 10_000 }).toEqual(['=']);
+    await followed.reload();
+    expect(log.slice(2)).toEqual(['=', '=']);
+    await unlink(path);
+    await expect.poll(() => log.length, { timeout: 10_000 }).toBe(5);
+    await followed.reload();
+    expect(log.slice(5)).toEqual(['DIR/mesh.yaml: error: there is no such file']);
   });
 
   it('waits for one that is written in place, and bears its absence', async () => {
@@ -141,7 +157,8 @@ describe('a mesh file that is followed', () => {
     await replace(`${meshOf('a')}\n`);
     await followed.reload();
     await replace(meshOf('b'));
-    await soon(['+a', '+b -a']);
+    await expect.poll(() => log.filter((line) => line !== '='), { timeout: 10_000 })
+      .toEqual(['+a', '+b -a']);
   });
 
   it('ends on many quick changes at the last one', async () => {

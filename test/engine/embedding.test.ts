@@ -10,7 +10,7 @@ import type { CredentialSpec, FlowSummary, Upcall } from '../../lib/engine/contr
 import { Engine } from '../../lib/engine/engine.js';
 import type { EngineHandlers } from '../../lib/engine/engine.js';
 import type { FlowSocket } from '../../lib/engine/flow_socket.js';
-import type { Answer, EndpointInput } from '../../lib/engine/options.js';
+import type { Answer, EndpointInput, ListenInput } from '../../lib/engine/options.js';
 import { testAuthority } from './support/certificates.js';
 
 const clientId = 'spiffe://cluster.local/ns/default/sa/client';
@@ -182,6 +182,13 @@ describe('one engine', () => {
     expect(() => engine.putCredential({ chainPem: 'x', keyPem: 'y', rootsPem: 'z' })).toThrow(
       expect.objectContaining({ code: expect.stringMatching(/^ERR_ONEHOP_/) as string }));
     expect(() => engine.listen({ kind: 'forward', address: 'nowhere' })).toThrow();
+    const { address } = engine.listen({ kind: 'forward', address: '127.0.0.1:0' });
+    const refused = (given: ListenInput, code: string, number: number): void =>
+      expect(() => engine.listen(given)).toThrow(expect.objectContaining({ code, number }));
+    refused({ kind: 'forward', address: '192.0.2.1:80' }, 'ERR_ONEHOP_LISTEN', 99);
+    refused({ kind: 'forward', address, netns: '/no/such' }, 'ERR_ONEHOP_REMOVED', 2);
+    const taken = await listening(() => undefined);
+    refused({ kind: 'forward', address: taken }, 'ERR_ONEHOP_LISTEN', 98);
   });
 
   it('answers requests under way when it is stopped', async () => {
