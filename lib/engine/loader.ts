@@ -63,11 +63,14 @@ interface Attempt {
 }
 
 function fixFor(host: Host, attempts: readonly Attempt[]): string {
+  const chosen = process.env['ONEHOP_ADDON'] ?? '';
+  if (chosen !== '') return 'ONEHOP_ADDON names the addon; unset it, or let it name one that loads';
+  const build = `cd ${root} && npx node-gyp rebuild (needs g++ 12 or later, make and Python)`;
   if (attempts.some(({ problem }) => problem !== 'not found')) {
-    return 'build it again for this Node: npx node-gyp rebuild (needs g++ 12, make and Python)';
+    return `build it for this Node: ${build}`;
   }
-  return `npm install ${prebuiltPackage(host)} (not with --omit=optional), or build it: ` +
-    'npx node-gyp rebuild (needs g++ 12, make and Python)';
+  return `npm install ${prebuiltPackage(host)} (not with --omit=optional); or, where that is not `
+    + `to be had, ${build}`;
 }
 
 /** Node's OpenSSL must be the one the addon bound to, and an API generation it was built for. */

@@ -1,6 +1,8 @@
 import { formatDiagnostic, type Diagnostic } from '../discovery/diagnostic.js';
 import { checkMeshFile } from '../discovery/mesh_file.js';
 
+export type { Diagnostic } from '../discovery/diagnostic.js';
+
 export interface MeshCheck {
   /** Whether a node proxy would take the file. */
   readonly ok: boolean;

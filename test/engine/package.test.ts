@@ -1,5 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -13,6 +16,9 @@ const installed = join(modules, 'onehop');
 let packed: string[] = [];
 
 interface Manifest {
+  exports: Record<string, string | Record<string, string>>;
+  main: string;
+  types: string;
   bin: Record<string, string>;
   scripts: Record<string, string>;
   version: string;
@@ -30,6 +36,11 @@ beforeAll(() => {
   execFileSync('tar', ['-xzf', join(folder, report[0]?.filename ?? ''), '-C', installed,
     '--strip-components=1']);
   execFileSync(process.execPath, ['native/prebuilt.cjs', modules], options);
+  for (const name of readdirSync(join(root, 'node_modules'))) {
+    if (!name.startsWith('.') && !existsSync(join(modules, name))) {
+      symlinkSync(join(root, 'node_modules', name), join(modules, name));
+    }
+  }
 }, 60_000);
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -50,6 +61,53 @@ describe('the package', () => {
     const { scripts, bin } = JSON.parse(read(installed, 'package.json')) as Manifest;
     expect(Object.keys(scripts).filter((name) => /install|prepare/.test(name))).toEqual([]);
     expect(read(installed, bin['onehop'] ?? '')).toMatch(/^#!\/usr\/bin\/env node\n/);
+  });
+  it('has every file that its manifest names, types first', () => {
+    const { exports, main, types, bin } = JSON.parse(read(installed, 'package.json')) as Manifest;
+    const entry = exports['.'] as Record<string, string>;
+    expect(Object.keys(entry)[0]).toBe('types');
+    const named = [...Object.values(entry), exports['./package.json'] as string, main, types,
+      ...Object.values(bin)];
+    expect(named.filter((path) => !existsSync(join(installed, path)))).toEqual([]);
+  });
+  it.each([
+    ['nodenext', 'nodenext'], ['esnext', 'bundler'],
+  ])('has types that a program compiles against, as %s and %s', (module, moduleResolution) => {
+    copyFileSync(join(root, 'test/engine/support/consumer.mts'), join(folder, 'consumer.mts'));
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
+      files: ['consumer.mts'],
+      compilerOptions: {
+        module, moduleResolution, target: 'es2022', lib: ['es2022', 'esnext.disposable'],
+        strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true,
+        types: ['node'],
+      },
+    }));
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    expect(execFileSync(process.execPath, [tsc, '-p', folder], { encoding: 'utf8' })).toBe('');
+  }, 60_000);
+  it('opens nothing and loads no native code when it is imported', () => {
+    const code = `
+      import dns from 'node:dns'; import net from 'node:net'; import dgram from 'node:dgram';
+      const opened = [];
+      for (const [of, name] of [[net.Socket.prototype, 'connect'], [net.Server.prototype, 'listen'],
+        [dgram, 'createSocket'], [dns, 'lookup'], [dns.promises, 'lookup']]) {
+        of[name] = () => { opened.push(name); throw new Error(name); };
+      }
+      const { Engine } = await import('onehop');
+      const { sharedObjects } = process.report.getReport();
+      const network = process.getActiveResourcesInfo().filter((name) => /TCP|UDP|Addr|DNS|Time/.test(name));
+      console.log(typeof Engine.start, opened.length, network.length,
+        sharedObjects.filter((path) => path.endsWith('onehop.node')).length);`;
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', code],
+      { cwd: folder, encoding: 'utf8' });
+    expect(output).toBe('function 0 0 0\n');
+  });
+  it('is run through the link that npm makes', () => {
+    const { bin, version } = JSON.parse(read(installed, 'package.json')) as Manifest;
+    mkdirSync(join(modules, '.bin'), { recursive: true });
+    symlinkSync(join('..', 'onehop', bin['onehop'] ?? ''), join(modules, '.bin', 'onehop'));
+    const args = [join(modules, '.bin', 'onehop'), '--version'];
+    expect(execFileSync(process.execPath, args, { encoding: 'utf8' })).toBe(`${version}\n`);
   });
   it('has a lock that names no registry', () => {
     expect(read(root, 'package-lock.json')).not.toMatch(/"resolved"/);
@@ -79,5 +137,6 @@ describe('the prebuilt package', () => {
     const output = evaluate('try { Engine.start() } catch (e) { console.log(e.code, e.message) }');
     expect(output).toContain('ERR_ONEHOP_LOAD');
     expect(output).toContain(`npm install ${name}`);
+    expect(output).toContain(`cd ${installed} && npx node-gyp rebuild`);
   });
 });

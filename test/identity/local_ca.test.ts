@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { certificatesOf, spiffeUrisOf } from '../../lib/identity/certificate.js';
 import { FileSource } from '../../lib/identity/file_source.js';
+import { FileSources } from '../../lib/identity/file_sources.js';
 import { LocalCa, initCa, writeCertificate } from '../../lib/identity/local_ca.js';
 import { WorkerPool } from '../../lib/workers/pool.js';
 
@@ -228,5 +229,22 @@ describe('certificates in files', () => {
     await writeCertificate(prefix, next);
     await changed;
     await expect.poll(async () => (await source.issue(id)).serial).toBe(next.serial);
+  });
+
+  it('may be of several identities, a set of files each', async () => {
+    const ca = await LocalCa.open(join(dir, 'ca'), { workers });
+    const other = 'spiffe://cluster.local/ns/demo/sa/other';
+    const sets = [];
+    for (const [name, identity] of [['one', id], ['two', other]] as const) {
+      await writeCertificate(join(dir, `set-${name}`), await ca.issue(identity));
+      sets.push({ chainFile: join(dir, `set-${name}.pem`), keyFile: join(dir, `set-${name}-key.pem`),
+        rootsFile: join(dir, 'ca/root.pem') });
+    }
+    const source = new FileSources(sets);
+    expect((await source.issue(id)).identity).toBe(id);
+    expect((await source.issue(other)).identity).toBe(other);
+    await expect(source.issue('spiffe://cluster.local/ns/demo/sa/none')).rejects.toThrow(
+      /no certificate in files: .*set-one.pem: is for .*; .*set-two.pem: is for /);
+    source.watch(() => undefined)();
   });
 });
