@@ -69,21 +69,28 @@ class Load {
 }
 
 describe('policy change under load', () => {
-  it('cuts the live flow, denies new ones with the reason, and allows again', async () => {
+  it('cuts the live flows, denies new ones with the reason, and allows again', async () => {
     const m = await setUp('127.21.2');
-    const load = new Load(await m.connect());
-    await until(() => load.rounds > 20);
-    const end = closed(load.socket);
+    const loads = await Promise.all(
+      Array.from({ length: 20 }, async () => new Load(await m.connect())));
+    const [load] = loads;
+    if (load === undefined) throw new Error('unreachable');
+    await until(() => loads.every(({ rounds }) => rounds > 20));
+    const ends = Promise.all(loads.map(({ socket }) => closed(socket)));
     m.file.policies = [
       policy('no-client', 'Deny', { principals: [{ Exact: 'cluster.local/ns/demo/sa/client' }] }),
     ];
     await m.write();
-    await end;
+    const begin = performance.now();
+    // Not one of them may take it for an orderly end.
+    expect(new Set(await ends)).toEqual(new Set(['ECONNRESET']));
+    // 100 ms on an idle machine, which test/e2e/node.test.ts holds; here all of it is under load.
+    expect(performance.now() - begin).toBeLessThan(1000);
     await expect(m.connect()).rejects.toBeInstanceOf(SocksError);
     await until(() => m.b.daemon.output.includes('no-client'), {
       what: () => `the deciding policy in the log:\n${m.b.daemon.output}`,
     });
-    await load.stop();
+    await Promise.all(loads.map((one) => one.stop()));
     m.file.policies = [];
     await m.write();
     await until(
@@ -182,16 +189,23 @@ describe('mesh file reload', () => {
 });
 
 describe('failures of the peer', () => {
-  it('ends flows of a killed peer, fails new ones in time, and recovers', async () => {
+  it('ends flows of a peer killed mid-stream, fails new ones in time, and recovers', async () => {
     const m = await setUp('127.21.6');
-    const socket = await m.connect();
-    await ping(socket);
-    const end = closed(socket);
+    const loads = await Promise.all(
+      Array.from({ length: 10 }, async () => new Load(await m.connect())));
+    await until(() => loads.every(({ rounds }) => rounds > 10));
+    const ends = Promise.all(loads.map(({ socket }) => closed(socket)));
     m.b.daemon.child.kill('SIGKILL');
     await m.b.daemon.exited;
-    socket.write('after');
-    await end;
+    // Bytes are missing, so no end of these may look like an orderly one.
+    expect(new Set(await ends)).toEqual(new Set(['ECONNRESET']));
+    await Promise.all(loads.map((one) => one.stop()));
+    const begin = performance.now();
     await expect(m.connect()).rejects.toBeInstanceOf(SocksError);
+    expect(performance.now() - begin).toBeLessThan(1000);
+    await until(() => m.a.daemon.output.includes('nothing listens there'), {
+      what: 'the log to say why',
+    });
     m.b.restart();
     await m.b.ready();
     await until(
@@ -208,10 +222,23 @@ describe('failures of the peer', () => {
 });
 
 describe('certificates', () => {
-  it('rotate at half-life without touching live tunnels', async () => {
-    const ttl = ['--cert-ttl', '4s'];
+  it('rotate at half-life under load, without touching live tunnels or failing new flows', async () => {
+    // Tunnels without streams go at once, so that new flows need new handshakes all the time.
+    const ttl = ['--cert-ttl', '4s', '--pool-idle', '50ms', '--pool-streams-max', '4'];
     const m = await setUp('127.21.7', { a: { args: ttl }, b: { args: ttl } });
-    const load = new Load(await m.connect());
+    const loads = await Promise.all(
+      Array.from({ length: 8 }, async () => new Load(await m.connect())));
+    const failures: unknown[] = [];
+    let [opened, stopped] = [0, false];
+    const opening = (async () => {
+      while (!stopped) {
+        const result = await m.connect().then((socket) => exchange(socket, 1000)).catch(
+          (error: unknown) => failures.push(error));
+        if (typeof result === 'object' && result.received !== result.sent) failures.push(result);
+        opened += 1;
+        await sleep(60);
+      }
+    })();
     const serials = async (): Promise<string[]> => {
       const dump = JSON.parse((await get(m.b.host, 15000, '/config_dump')).body) as {
         certificates: { certChain: { serialNumber: string }[] }[];
@@ -226,12 +253,16 @@ describe('certificates', () => {
     });
     // Past the end of the first certificates' life: the old tunnel lives on, new ones work.
     await sleep(4500);
-    const before = load.rounds;
-    await until(() => load.rounds > before + 10);
-    expect(load.failed).toBe('');
-    const result = await exchange(await m.connect(), 1000);
-    expect(result.received).toBe(result.sent);
-    await load.stop();
+    const before = loads.map(({ rounds }) => rounds);
+    await until(() => loads.every(({ rounds }, i) => rounds > (before[i] ?? 0) + 10));
+    stopped = true;
+    await opening;
+    expect(loads.map(({ failed }) => failed)).toEqual(loads.map(() => ''));
+    expect(failures).toEqual([]);
+    expect(opened).toBeGreaterThan(20);
+    const handshakes = metric(await m.a.metrics(), 'onehop_tunnels_dialled_total');
+    expect(handshakes).toBeGreaterThan(20);
+    await Promise.all(loads.map((one) => one.stop()));
   }, 60_000);
 });
 
@@ -287,9 +318,16 @@ describe('out of file descriptors', () => {
         (await readFile(`/proc/${m.a.daemon.pid}/stat`, 'utf8')).split(') ')[1]?.split(' ') ?? [];
       return Number(fields[11]) + Number(fields[12]);
     };
-    const before = await cpu();
-    await sleep(1000);
-    expect((await cpu()) - before).toBeLessThan(40); // of 100 ticks
+    const pauses = async (): Promise<number | undefined> => get(m.a.host, 15020, '/metrics').then(
+      ({ body }) => metric(body, 'onehop_accept_pauses_total'), () => undefined);
+    const [before, pausesBefore] = [await cpu(), await pauses()];
+    await sleep(2000);
+    // A spinning accept takes all of a processor: 200 ticks in this time.
+    expect((await cpu()) - before).toBeLessThan(30);
+    const pausesAfter = await pauses();
+    if (pausesBefore !== undefined && pausesAfter !== undefined) {
+      expect(pausesAfter - pausesBefore).toBeLessThan(200);
+    }
     for (const socket of sockets) socket.destroy();
     await until(
       async () =>

@@ -238,34 +238,4 @@ describe('many flows', () => {
     });
     await until(() => echo.sockets.size === 0, { what: 'the server side to be gone' });
   }, 120_000);
-
-  it('keeps a fast flow going beside one whose reader stopped', async () => {
-    const bytes = 64 << 20;
-    const time = async (): Promise<number> => {
-      const begin = performance.now();
-      const result = await exchange(await mesh.connect(), bytes);
-      expect(result.received).toBe(result.sent);
-      return performance.now() - begin;
-    };
-    const alone = await time();
-    await withApp(
-      (socket) => {
-        const block = pattern(1 << 20);
-        const pump = (): void => {
-          while (!socket.destroyed && socket.write(block));
-        };
-        socket.on('drain', pump);
-        pump();
-      },
-      async (port) => {
-        const slow = await Promise.all([1, 2, 3, 4, 5].map(() => mesh.connect(mesh.server, port)));
-        for (const socket of slow) await readExactly(socket, 1);
-        for (const socket of slow) socket.pause();
-        const beside = await time();
-        // Generous: the point is that stalled neighbours cost nothing like a stall.
-        expect(beside).toBeLessThan(alone * 3 + 1000);
-        for (const socket of slow) socket.destroy();
-      },
-    );
-  }, 60_000);
 });
