@@ -1,4 +1,6 @@
 import { formatAddress, parseHostPort } from '../model/address.js';
+import { getSystemErrorName } from 'node:util';
+
 import type { Explanation, FlowParties } from '../model/decision.js';
 import type { Workload } from '../model/resources.js';
 import type { Log, LogFields } from './log.js';
@@ -62,16 +64,31 @@ export function formatEvents(events: EndedFlow['events']): string {
 export function errorOf(flow: EndedFlow, story: FlowStory): string {
   if (clean.has(flow.reason)) return '';
   const parts: string[] = [flow.reason];
+  let hint: string | undefined;
   const text = story.explanation?.text ?? '';
   if (story.denied === true && text !== '') {
     parts[0] = flow.reason === 'policy-changed'
       ? `connection closed due to policy change: ${text.replace(rejection, '')}` : text;
   } else if (flow.reason === 'policy-changed') parts[0] = 'connection closed due to policy change';
+  else hint = adviceFor(flow);
   if (flow.detail !== '') parts.push(flow.detail);
-  const hint = advice[flow.reason]
-    ?? (flow.reason === 'connect-refused' ? connectAdvice(flow.code) : undefined);
   if (hint !== undefined) parts.push(hint);
   return parts.join(': ');
+}
+
+function adviceFor({ reason, code }: EndedFlow): string | undefined {
+  if (reason === 'connect-refused') return connectAdvice(code);
+  const errno = reason === 'dial-failed' ? errnoName(code) : undefined;
+  return advice[reason] ?? errno;
+}
+
+/** `EINVAL` of 22; undefined for what is no errno. */
+function errnoName(code: number): string | undefined {
+  try {
+    return getSystemErrorName(-code);
+  } catch {
+    return undefined;
+  }
 }
 
 function connectAdvice(status: number): string {
@@ -109,7 +126,8 @@ export function accessFields(flow: EndedFlow, story: FlowStory): LogFields {
   const { parties, explanation } = story;
   const inbound = flow.kind === 'hbone' || flow.kind === 'plaintext';
   const failed = !clean.has(flow.reason);
-  const next = flow.dialled === '' ? flow.destination || flow.authority : flow.dialled;
+  const wanted = inbound ? flow.destination : flow.authority || flow.destination;
+  const next = flow.dialled === '' ? wanted : flow.dialled;
   return {
     'src.addr': flow.source,
     ...workloadFields('src', parties?.source,

@@ -15,6 +15,18 @@ const closedCells = [
   ['NETWORK_POLICY', 'closedNetworkPolicy'], ['IDENTITY_ERROR', 'closedIdentity'],
 ] as const;
 
+const failedCells = closedCells.slice(1);
+
+const closedWellBefore = new WeakMap<TcpLabels, number>();
+
+/** Cells are read one after the other while they count, and a counter must never fall. */
+function closedWell(labels: TcpLabels, count: (cell: string) => number): number {
+  const now = failedCells.reduce((left, [, cell]) => left - count(cell), count('closed'));
+  const value = Math.max(now, closedWellBefore.get(labels) ?? 0);
+  closedWellBefore.set(labels, value);
+  return value;
+}
+
 interface TcpFamily {
   readonly name: string;
   readonly help: string;
@@ -41,7 +53,7 @@ const tcpFamilies: readonly TcpFamily[] = [
     help: 'The size of total bytes sent during response in case of a TCP connection',
   },
   {
-    name: 'istio_tcp_connections_failed_total', sparse: true, cells: closedCells.slice(1),
+    name: 'istio_tcp_connections_failed_total', sparse: true, cells: failedCells,
     help: 'The total number of TCP connections that failed (unstable)',
   },
 ];
@@ -77,7 +89,8 @@ class BlockCounter extends Counter {
     const values: Sample[] = [];
     const add = (labels: TcpLabels, count: (cell: string) => number, sparse: boolean): void => {
       for (const [flags, cell] of this.#family.cells) {
-        const value = count(cell);
+        // The engine counts a flow that failed in both cells; it shows under its flags alone.
+        const value = cell === 'closed' ? closedWell(labels, count) : count(cell);
         if (value === 0 && sparse) continue;
         values.push({ labels: {}, sharedLabels: flagged(labels, flags), value });
       }

@@ -167,6 +167,27 @@ describe('what it shows', () => {
     expect(await m.a.daemon.exited).toBe(0);
   }, 60_000);
 
+  it('counts every flow once as opened and once as closed, however it ends', async () => {
+    const m = await setUp('127.21.64', (file) => file.policies.push(
+      policy('no-9', 'Deny', { destinationPorts: [9] })));
+    await m.start();
+    servers.push(await echoServer(m.server, 8080));
+    const places: readonly (readonly [string, number])[] = [
+      [m.server, 8080], [m.server, 9], [m.server, 7], [m.vip, 81], [m.client, 15001], ['nowhere', 80],
+    ];
+    for (const [host, port] of places) {
+      await m.connect(host, port).then((socket) => socket.destroy(), () => undefined);
+    }
+    const count = (text: string, what: string, flags?: string): number =>
+      metric(text, `istio_tcp_connections_${what}_total`, flags === undefined ? {} : { response_flags: flags });
+    await until(async () => count(await m.a.metrics(), 'closed') === places.length);
+    const [a, b] = await Promise.all([m.a.metrics(), m.b.metrics()]);
+    expect([count(a, 'opened'), count(a, 'closed'), count(a, 'closed', '-'), count(a, 'closed', 'DENY'),
+      count(a, 'failed')]).toEqual([6, 6, 1, 1, 5]);
+    expect([count(b, 'opened'), count(b, 'closed'), count(b, 'closed', '-'), count(b, 'closed', 'DENY'),
+      count(b, 'closed', 'CONNECT'), count(b, 'failed')]).toEqual([3, 3, 1, 1, 1, 2]);
+  }, 60_000);
+
   it('shows a refused mesh file until it is right again', async () => {
     const m = await setUp('127.21.56');
     await m.start();

@@ -191,6 +191,90 @@ describe('one engine', () => {
     refused({ kind: 'forward', address: taken }, 'ERR_ONEHOP_LISTEN', 98);
   });
 
+  it('gives up a dial when its signal says so, before, during and after', async () => {
+    const app = await listening((socket) => socket.pipe(socket));
+    const engine = started();
+    const reason = new Error('enough');
+    const endpoint = { protocol: 'tcp', dial: app } as const;
+    await expect(engine.dial({ endpoint, signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(engine.engineCounters().flowsOpened).toBe(0);
+    const during = new AbortController();
+    // Nobody answers on this address of the test network (RFC 5737).
+    const dialling = engine.dial({
+      endpoint: { protocol: 'tcp', dial: '192.0.2.1:9' }, signal: during.signal,
+    });
+    const gaveUp = expect(dialling).rejects.toBe(reason);
+    during.abort(reason);
+    await gaveUp;
+    // The engine opens it all the same; its socket goes no further.
+    const late = new AbortController();
+    const opening = engine.dial({ endpoint, signal: late.signal });
+    const refused = expect(opening).rejects.toBe(reason);
+    late.abort(reason);
+    await refused;
+    const after = new AbortController();
+    const socket = await engine.dial({ endpoint, signal: after.signal });
+    after.abort();
+    expect(await text(socket.end('still'))).toBe('still');
+    await until(() => engine.engineCounters().flowsOpened - engine.engineCounters().flowsClosed <= 1);
+  });
+
+  it('refuses what is no endpoint, with a code', async () => {
+    const engine = started();
+    for (const endpoint of [{}, { protocol: 'udp' }, { protocol: 'tcp', dial: 'x' },
+      { protocol: 'tcp', dial: '127.0.0.1:0' }, { protocol: 'hbone', dial: '127.0.0.1:1' },
+      { protocol: 'tcp', dial: '127.0.0.1:1', bind: '::1' }, { protocol: 'tcp', dial: 5 },
+      { protocol: 'tcp', dial: '127.0.0.1:1', weight: 0 }]) {
+      await expect(engine.dial({ endpoint: endpoint as EndpointInput }), JSON.stringify(endpoint))
+        .rejects.toMatchObject({ code: expect.stringMatching(/^ERR_ONEHOP_(ARGUMENT|BAD_REQUEST)$/) as string });
+    }
+    expect(() => engine.putCredential({} as CredentialSpec)).toThrow(
+      expect.objectContaining({ code: 'ERR_ONEHOP_ARGUMENT' }));
+    expect(() => engine.removeCredential(77)).toThrow(
+      expect.objectContaining({ code: expect.stringMatching(/^ERR_ONEHOP_/) as string }));
+  });
+
+  it('denies when decide never answers, in time, and hears of it by the summary', async () => {
+    const summaries: FlowSummary[] = [];
+    const engine = Engine.start({ upcallTimeoutMs: 100 }, {
+      decide: () => new Promise(() => undefined), summaries: (ended) => summaries.push(...ended),
+    });
+    cleanups.push(() => engine.stop());
+    const { address } = engine.listen({ kind: 'forward', address: '127.0.0.1:0' });
+    const socket = await engine.dial({ endpoint: { protocol: 'tcp', dial: address } });
+    await once(socket.resume(), 'close').catch(() => undefined);
+    await until(() => summaries.some(({ reason }) => reason === 'upcall-timeout'));
+    expect(engine.engineCounters().upcallTimeouts).toBe(1);
+  });
+
+  it('may be stopped in the middle of a decision and of a delivery', async () => {
+    const ended: string[] = [];
+    for (const where of ['decide', 'deliver', 'summaries'] as const) {
+      const engine: Engine = Engine.start({}, {
+        decide: () => {
+          if (where === 'decide') engine.stop();
+          return { allow: true, endpoints: [{ protocol: 'local' }] };
+        },
+        deliver: (socket) => {
+          if (where === 'deliver') engine.stop();
+          socket.on('error', () => undefined).destroy();
+        },
+        summaries: () => {
+          if (where === 'summaries') engine.stop();
+        },
+        failed: (error) => ended.push(error.code),
+      });
+      const { address } = engine.listen({ kind: 'forward', address: '127.0.0.1:0' });
+      const { connect } = await import('node:net');
+      const [host = '', port = ''] = address.split(':');
+      const socket = connect(Number(port), host);
+      await new Promise((done) => socket.on('error', done).on('close', done).resume());
+      engine.stop();
+      await expect(engine.flows()).rejects.toMatchObject({ code: 'ERR_ONEHOP_LOCAL_CLOSED' });
+    }
+    expect(ended).toEqual([]);
+  });
+
   it('answers requests under way when it is stopped', async () => {
     const engine = started();
     // Nobody answers on this address of the test network (RFC 5737).

@@ -83,6 +83,19 @@ describe('the access log', () => {
     expect(errorOf({ ...flow, reason: 'connect-refused', code: 401 }, { local: '' }))
       .toContain('policy');
     expect(errorOf(flow, { local: '' })).toBe('');
+    expect(errorOf({ ...flow, reason: 'dial-failed', code: 22, detail: 'connect 192.0.2.1:80' },
+      { local: '' })).toBe('dial-failed: connect 192.0.2.1:80: EINVAL');
+  });
+
+  it('adds no advice to a decision that says itself why', () => {
+    const text = 'the service demo/echo has no port 81; it has 80';
+    const story = { local: '', denied: true, explanation: explain(text, '') };
+    expect(errorOf({ ...flow, reason: 'no-endpoint' }, story)).toBe(text);
+  });
+
+  it('shows the name that was asked for when nothing was dialled', () => {
+    const asked = { ...flow, kind: 'socks5', dialled: '', destination: '0.0.0.0:80', authority: 'x:80' };
+    expect(accessFields(asked, { local: '' })['dst.addr']).toBe('x:80');
   });
 });
 
