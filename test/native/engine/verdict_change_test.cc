@@ -41,9 +41,7 @@ struct FullListener {
 
 struct VerdictChange : testing::Test {
   VerdictChange() : engine(quickDials()) {
-    engine.decide([&](const Upcall& upcall) {
-      shard = upcall.shard;
-      key = upcall.key;
+    engine.decide([&](const Upcall&) {
       Verdict verdict = allowTcp(full.address);
       verdict.endpoints.push_back(verdict.endpoints[0]);
       verdict.generation = 5;
@@ -66,6 +64,12 @@ struct VerdictChange : testing::Test {
   // A flow that dials.
   TestSocket dialling() {
     TestSocket client = TestSocket::connect(at);
+    EXPECT_TRUE(engine.until([&](const Batch& batch) {
+      if (batch.events.upcalls.empty()) return false;
+      shard = batch.events.upcalls[0].shard;
+      key = batch.events.upcalls[0].key;
+      return true;
+    }));
     EXPECT_TRUE(engine.untilCell(EngineCell::socketsOpen, 3));
     return client;
   }
