@@ -27,7 +27,7 @@ Stream* Scheduler::next(int32_t* allowance) {
   if (stream == nullptr) return nullptr;
   if (!sparseTurn) {
     sparseRun_ = 0;
-    const int32_t quantum = size() == 1 ? kQuantumAlone : kQuantum;
+    const int32_t quantum = size() == 1 ? kQuantumAlone : kQuantumBulk;
     if (stream->deficit_ <= 0) stream->deficit_ += quantum;
     stream->deficit_ = std::min(stream->deficit_, quantum);
   }

@@ -65,8 +65,8 @@ TEST_F(SchedulerTest, EqualStreamsGetEqualShares) {
   const auto bytes = bytesByStream(16 << 20);
   ASSERT_EQ(bytes.size(), 16u);
   for (const auto& [id, count] : bytes) {
-    EXPECT_GE(count, (1u << 20) - 4 * kUnitPayloadMax) << id;
-    EXPECT_LE(count, (1u << 20) + 4 * kUnitPayloadMax) << id;
+    EXPECT_GE(count, (1u << 20) - 8 * kUnitPayloadMax) << id;
+    EXPECT_LE(count, (1u << 20) + 8 * kUnitPayloadMax) << id;
   }
 }
 
