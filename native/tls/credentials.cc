@@ -87,7 +87,7 @@ SslContextPtr makeContext(bool server, const std::vector<X509Ptr>& chain, EVP_PK
   bool good = SSL_CTX_set_min_proto_version(c.get(), TLS1_3_VERSION) == 1 &&
               SSL_CTX_set_max_proto_version(c.get(), TLS1_3_VERSION) == 1 &&
               SSL_CTX_set_ciphersuites(
-                  c.get(), "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256") == 1;
+                  c.get(), "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384") == 1;
   good = good && (SSL_CTX_set1_groups_list(c.get(), "*X25519MLKEM768:*X25519:P-256") == 1 ||
                   SSL_CTX_set1_groups_list(c.get(), "X25519:P-256") == 1);
   good = good && SSL_CTX_use_certificate(c.get(), chain[0].get()) == 1 &&

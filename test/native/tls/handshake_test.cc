@@ -79,13 +79,13 @@ INSTANTIATE_TEST_SUITE_P(
                       Choice{kAes128, "X25519", kAes128, "x25519"},
                       Choice{kAes128, "P-256", kAes128, "secp256r1"}));
 
-TEST(Handshake, PrefersAes256AndX25519) {
+TEST(Handshake, PrefersAes128AndX25519) {
   Endpoint server = ourServer();
   PeerOptions options;
-  options.suites = "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384";
+  options.suites = "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256";
   OpensslPeer peer(false, clientIdentity(), options);
   ASSERT_TRUE(peer.pump(server));
-  EXPECT_EQ(peer.suite(), kAes256);
+  EXPECT_EQ(peer.suite(), kAes128);
   EXPECT_EQ(peer.group(), "x25519");
 }
 
