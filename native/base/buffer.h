@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "base/bytes.h"
@@ -36,7 +37,7 @@ class PooledBlock {
   size_t size_ = 0;
 };
 
-// Fixed-size blocks for one shard. Keeps at most `freeMax` blocks for reuse and gives the rest back to
+// Fixed-size blocks for one shard, at page boundaries. Keeps at most `freeMax` blocks for reuse and gives the rest back to
 // the allocator, so a burst does not become permanent memory. Not thread-safe: a shard owns it. Must
 // outlive every block it lent (checked).
 class BufferPool {
@@ -56,12 +57,12 @@ class BufferPool {
       free_.pop_back();
       return PooledBlock(this, block, blockSize_);
     }
-    return PooledBlock(this, static_cast<uint8_t*>(::operator new(blockSize_)), blockSize_);
+    return PooledBlock(this, allocate(), blockSize_);
   }
   // Frees kept blocks beyond `keep`.
   void trim(size_t keep) {
     while (free_.size() > keep) {
-      ::operator delete(free_.back());
+      deallocate(free_.back());
       free_.pop_back();
     }
   }
@@ -72,13 +73,16 @@ class BufferPool {
 
  private:
   friend class PooledBlock;
+  static constexpr std::align_val_t kPage{4096};
+  uint8_t* allocate() const { return static_cast<uint8_t*>(::operator new(blockSize_, kPage)); }
+  static void deallocate(uint8_t* block) { ::operator delete(block, kPage); }
   void giveBack(uint8_t* block) {
     CHECK(lent_ > 0);
     --lent_;
     if (free_.size() < freeMax_) {
       free_.push_back(block);
     } else {
-      ::operator delete(block);
+      deallocate(block);
     }
   }
   size_t blockSize_;

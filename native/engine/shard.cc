@@ -124,7 +124,8 @@ void Shard::publishGauges() {
   counters_.set(EngineCell::socketsOpen, loop_.stats().watched);
   counters_.set(EngineCell::spliceBytes, loop_.stats().splicedBytes);
   counters_.set(EngineCell::buffersLent,
-                loop_.receivePool().lentBytes() + loop_.sendPool().lentBytes());
+                loop_.receivePool().lentBytes() + loop_.sendPool().lentBytes() +
+                    loop_.recordPool().lentBytes());
 }
 
 io::SocketOptions Shard::tunnelSocket() const {

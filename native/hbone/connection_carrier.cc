@@ -86,10 +86,7 @@ void ConnectionCarrier::resetTunnel(h2::Stream& stream, h2::ErrorCode code) {
   schedule();
 }
 
-ReceiveGather& ConnectionCarrier::gather() {
-  if (!gather_) gather_ = std::make_unique<ReceiveGather>();
-  return *gather_;
-}
+ReceiveGather& ConnectionCarrier::gather() { return gather_; }
 
 // What the peer did.
 
@@ -139,8 +136,7 @@ void ConnectionCarrier::onPlaintext(MutableByteSpan bytes) {
 }
 
 void ConnectionCarrier::onBatchEnd() {
-  if (gather_ && gather_->owner != nullptr) gather_->owner->flushReceived();
-  gather_.reset();
+  if (gather_.owner != nullptr) gather_.owner->flushReceived();
 }
 
 void ConnectionCarrier::onClosed(const Error& error) {
@@ -215,7 +211,6 @@ void ConnectionCarrier::write() {
 
 void ConnectionCarrier::settle() {
   if (phase_ != Phase::open) return;
-  gather_.reset();
   if (h2_.dead()) return finish(error_);
   const bool used = streams() > 0 || hasOpenings();
   if (draining() && !used) {

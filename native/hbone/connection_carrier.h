@@ -122,7 +122,7 @@ class ConnectionCarrier : public TunnelCarrier,
   Nanos nextDeadline() const;
   void armTimer();
 
-  std::unique_ptr<ReceiveGather> gather_;  // only during a batch
+  ReceiveGather gather_;  // empty but during a batch
   Error error_;
   Nanos armedFor_ = 0;
   Nanos heardAt_ = 0;   // the peer's last sign of life, or when we began to listen for one

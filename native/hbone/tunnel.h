@@ -13,9 +13,10 @@ namespace onehop::hbone {
 
 class Tunnel;
 
-// Payload of one tunnel in the receive block, waiting for one gathered write. One per carrier.
+// Payload of one tunnel in the receive block, waiting for one gathered write. One per carrier, part of
+// it: allocated for every batch it cost more than the write it saves.
 struct ReceiveGather {
-  static constexpr int kPartsMax = 64;
+  static constexpr int kPartsMax = 32;
   Tunnel* owner = nullptr;
   int count = 0;
   iovec parts[kPartsMax];

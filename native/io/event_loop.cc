@@ -16,6 +16,7 @@ namespace onehop::io {
 namespace {
 constexpr int kEventsMax = 256;
 constexpr int64_t kSpinScoreMax = 64;
+constexpr int64_t kSpinFailed = 8;
 }  // namespace
 
 void Timer::arm(EventLoop& loop, Nanos delay) {
@@ -48,7 +49,9 @@ EventLoop::EventLoop(LoopOptions options)
     : options_(options),
       slots_(std::make_unique<IntrusiveList<Timer>[]>(kSlots)),
       receivePool_(kReceiveBlock, 4),
-      sendPool_(kSendBlockBytes, 8) {
+      sendPool_(kSendBlockBytes, 8),
+      recordPool_(kRecordReceiveMax, 16),
+      scratchPool_(kScratchBytes, 0) {
   CHECK(options_.eventsPerPass >= 1 && options_.eventsPerPass <= kEventsMax);
   refreshNow();
   lastTick_ = now_ / kTick;
@@ -147,32 +150,45 @@ Nanos EventLoop::untilNextTimer() const {
   return kTick * static_cast<Nanos>(kSlots);
 }
 
+// Polls for at most spinUs; 0 when nothing came. Spinning pays only while traffic keeps arriving within
+// the bound; the score says whether it did.
+int EventLoop::spin(epoll_event* events) {
+  const Nanos bound = options_.spinUs * kMicrosecond;
+  const Nanos begin = monotonicNow();
+  Nanos passed = 0;
+  int count = 0;
+  do {
+    sched_yield();
+    count = epoll_wait(epollFd_, events, options_.eventsPerPass, 0);
+    passed = monotonicNow() - begin;
+  } while (count == 0 && passed < bound);
+  if (passed > 2 * bound) {
+    spinScore_ = -kSpinScoreMax;  // others want this processor: yielding to them cost a time slice
+  } else if (count != 0) {
+    spinScore_ = std::min(spinScore_ + 1, kSpinScoreMax);
+  } else {
+    spinScore_ -= kSpinFailed;
+  }
+  return count;
+}
+
 int EventLoop::waitForEvents(epoll_event* events, Nanos maxWait) {
   const int most = options_.eventsPerPass;
-  int count = epoll_wait(epollFd_, events, most, 0);
-  if (count != 0 || maxWait == 0) return count;
-  // Spinning pays only while traffic keeps arriving within the bound; the score says whether it did.
-  if (options_.spinUs > 0 && spinScore_ > 0) {
-    const Nanos until = monotonicNow() + options_.spinUs * kMicrosecond;
-    do {
-      sched_yield();
-      count = epoll_wait(epollFd_, events, most, 0);
-      if (count != 0) {
-        spinScore_ = std::min(spinScore_ + 1, kSpinScoreMax);
-        return count;
-      }
-    } while (monotonicNow() < until);
-    spinScore_ -= 8;
+  if (maxWait == 0) return epoll_wait(epollFd_, events, most, 0);
+  const bool spins = options_.spinUs > 0;
+  if (spins && spinScore_ > 0) {
+    const int count = spin(events);
+    if (count != 0) return count;
   }
   ++stats_.sleeps;
-  const Nanos slept = options_.spinUs > 0 ? monotonicNow() : 0;
+  const Nanos slept = spins ? monotonicNow() : 0;
   const Nanos waitMs = std::min<Nanos>((maxWait + kMillisecond - 1) / kMillisecond, 60000);
   const int timeout = maxWait < 0 ? -1 : static_cast<int>(waitMs);
-  count = epoll_wait(epollFd_, events, most, timeout);
-  if (options_.spinUs > 0 && count > 0 && spinScore_ <= 0 &&
+  const int count = epoll_wait(epollFd_, events, most, timeout);
+  if (spins && count > 0 && spinScore_ <= 0 &&
       monotonicNow() - slept < options_.spinUs * kMicrosecond) {
     // A wake-up so soon would have been caught by spinning: try it again after a few of these.
-    spinScore_ = std::min<int64_t>(spinScore_ + 4, 8);
+    spinScore_ = std::min(spinScore_ + 4, kSpinFailed);
   }
   return count;
 }
@@ -242,19 +258,23 @@ void EventLoop::wake() {
 }
 
 size_t EventLoop::keptBytes() const {
-  return receivePool_.kept() * receivePool_.blockSize() + sendPool_.kept() * sendPool_.blockSize() +
-         (scratch_ ? kScratchBytes : 0);
+  size_t bytes = scratch_.size();
+  for (const BufferPool* pool : {&receivePool_, &sendPool_, &recordPool_}) {
+    bytes += pool->kept() * pool->blockSize();
+  }
+  return bytes;
 }
 
 void EventLoop::giveBackBuffers() {
   receivePool_.trim(0);
   sendPool_.trim(0);
-  scratch_.reset();
+  recordPool_.trim(0);
+  scratch_.release();
 }
 
 uint8_t* EventLoop::scratch() {
-  if (!scratch_) scratch_ = std::make_unique_for_overwrite<uint8_t[]>(kScratchBytes);
-  return scratch_.get();
+  if (!scratch_) scratch_ = scratchPool_.take();
+  return scratch_.data();
 }
 
 }  // namespace onehop::io

@@ -90,7 +90,10 @@ struct LoopStats {
 class EventLoop {
  public:
   static constexpr Nanos kTick = 8 * kMillisecond;
-  static constexpr size_t kReceiveBlock = 256 * 1024;
+  // A receive block is read into from kReceiveAt on, a page boundary: some processors copy to another
+  // place at half the speed. Before it there is room for the record that an earlier read began.
+  static constexpr size_t kReceiveAt = 20 * 1024;
+  static constexpr size_t kReceiveBlock = kReceiveAt + 256 * 1024;
   static constexpr size_t kScratchBytes = 256 * 1024;
   // After so long without an event the buffers kept for the next one are given back.
   static constexpr Nanos kBuffersKept = kSecond;
@@ -120,6 +123,8 @@ class EventLoop {
 
   BufferPool& receivePool() { return receivePool_; }
   BufferPool& sendPool() { return sendPool_; }
+  // Blocks of one record, for what a receive brought only a part of.
+  BufferPool& recordPool() { return recordPool_; }
   // Bytes of buffers that are kept though nothing is in them.
   size_t keptBytes() const;
   // Valid until the next call into the loop or any stream: for reads that are written on at once.
@@ -139,6 +144,7 @@ class EventLoop {
   void endPass();
   void giveBackBuffers();
   int waitForEvents(epoll_event* events, Nanos maxWait);
+  int spin(epoll_event* events);
   size_t slotOf(Nanos deadline) const {
     return static_cast<size_t>(deadline / kTick) & (kSlots - 1);
   }
@@ -161,7 +167,9 @@ class EventLoop {
   int64_t lastTick_ = 0;
   BufferPool receivePool_;
   BufferPool sendPool_;
-  std::unique_ptr<uint8_t[]> scratch_;
+  BufferPool recordPool_;
+  BufferPool scratchPool_;
+  PooledBlock scratch_;
   LoopStats stats_;
 };
 

@@ -15,6 +15,7 @@ constexpr int kReceivesPerTurn = 2;
 // And so long, looked at every few records: tiny ones, and tiny frames, cost far more than their bytes.
 constexpr Nanos kTurnMax = kMillisecond;
 constexpr uint32_t kRecordsPerLook = 4;
+static_assert(kRecordReceiveMax <= io::EventLoop::kReceiveAt);
 constexpr size_t kOutputLeast = 64;  // see tls::Session::takeOutput
 
 }  // namespace
@@ -78,39 +79,35 @@ void TlsStream::countKeyUpdates() {
 void TlsStream::receive() {
   readAgain_ = false;
   if (closing_) return discard();
-  PooledBlock block = loop().receivePool().take();
-  size_t have = partial_.size();
-  std::copy(partial_.begin(), partial_.end(), block.data());
+  Received got = resume();
   turnRecords_ = 0;
   turnUntil_ = 0;
   // The block may be full of what the last turn left.
-  if (std::exchange(turnOver_, false) && !takeBytes(block, &have)) return;
+  if (std::exchange(turnOver_, false) && !takeBytes(got)) return;
   for (int turn = 0; turn < kReceivesPerTurn && !turnOver_; ++turn) {
-    const iovec part{block.data() + have, block.size() - have};
+    makeRoom(got);
+    const iovec part{got.block.data() + got.end, got.block.size() - got.end};
     const IoResult result = socket_->readv(&part, 1);
-    if (result.state == IoState::wouldBlock) {
-      keep({block.data(), have});
-      return;
-    }
+    if (result.state == IoState::wouldBlock) return keep(std::move(got));
     if (result.state == IoState::failed) return fail(result.reason, result.code);
     if (result.state == IoState::end) {
       peerEnded_ = true;
       const Status status = session_->feedEnd();
       return close(status.ok() ? makeError(CloseReason::complete) : status.error());
     }
-    have += result.bytes;
+    got.end += result.bytes;
     bytesReceived_ += result.bytes;
-    if (!takeBytes(block, &have)) return;
+    if (!takeBytes(got)) return;
   }
-  keep({block.data(), have});
+  keep(std::move(got));
   readAgain_ = true;
   PassHook::schedule(loop());
 }
 
-// Hands on the whole records of the block and moves the rest to its front; false when it is over.
-bool TlsStream::takeBytes(PooledBlock& block, size_t* have) {
+// Hands on the whole records; false when it is over.
+bool TlsStream::takeBytes(Received& got) {
   size_t used = 0;
-  const Status fed = session_->feed({block.data(), *have}, &used, *this);
+  const Status fed = session_->feed({got.block.data() + got.begin, got.end - got.begin}, &used, *this);
   if (fed.ok()) announce();
   countKeyUpdates();
   events_.onBatchEnd();
@@ -119,18 +116,51 @@ bool TlsStream::takeBytes(PooledBlock& block, size_t* have) {
     close(fed.ok() ? makeError(CloseReason::complete) : fed.error());
     return false;
   }
-  *have -= used;
-  std::memmove(block.data(), block.data() + used, *have);
+  got.begin += used;
   if (session_->hasOutput() || (unsentBytes() > 0 && !blocked_)) PassHook::schedule(loop());
   return true;
 }
 
-void TlsStream::keep(ByteSpan rest) {
-  if (rest.empty()) {
-    std::vector<uint8_t>().swap(partial_);
-  } else {
-    partial_.assign(rest.begin(), rest.end());
+// What was kept, in a receive block.
+TlsStream::Received TlsStream::resume() {
+  if (partial_.size() == io::EventLoop::kReceiveBlock) {
+    return {std::move(partial_), partialBegin_, partialBegin_ + std::exchange(partialBytes_, 0)};
   }
+  Received got{loop().receivePool().take(), 0, partialBytes_};
+  if (partialBytes_ > 0) std::memcpy(got.block.data(), partial_.data(), partialBytes_);
+  forgetPartial();
+  return got;
+}
+
+// Puts an unfinished record where the kernel's copy of what follows it is fast.
+void TlsStream::makeRoom(Received& got) {
+  const size_t rest = got.end - got.begin;
+  CHECK(rest <= io::EventLoop::kReceiveAt);
+  uint8_t* const at = got.block.data() + io::EventLoop::kReceiveAt - rest;
+  std::memmove(at, got.block.data() + got.begin, rest);
+  got.begin = io::EventLoop::kReceiveAt - rest;
+  got.end = io::EventLoop::kReceiveAt;
+}
+
+// An unfinished record goes to a small block; more than that, which only a turn that was cut short
+// leaves, stays where it is.
+void TlsStream::keep(Received got) {
+  forgetPartial();
+  partialBytes_ = static_cast<uint32_t>(got.end - got.begin);
+  if (partialBytes_ == 0) return;
+  const uint8_t* const from = got.block.data() + got.begin;
+  if (partialBytes_ > kRecordReceiveMax) {
+    partialBegin_ = static_cast<uint32_t>(got.begin);
+    partial_ = std::move(got.block);
+    return;
+  }
+  partial_ = loop().recordPool().take();
+  std::memcpy(partial_.data(), from, partialBytes_);
+}
+
+void TlsStream::forgetPartial() {
+  partial_.release();
+  partialBytes_ = 0;
 }
 
 bool TlsStream::onPlaintext(MutableByteSpan bytes) {
@@ -315,7 +345,7 @@ bool TlsStream::writeOut() {
 void TlsStream::beginLinger() {
   closing_ = true;
   leaveHandshake(nullptr);
-  std::vector<uint8_t>().swap(partial_);
+  forgetPartial();
   session_->close();
   Timer::arm(loop(), kLinger);
   readAgain_ = true;  // what waits unread would turn our close into a reset
@@ -366,7 +396,7 @@ void TlsStream::abort() {
   leaveHandshake(nullptr);
   Timer::cancel();
   PassHook::unschedule();
-  std::vector<uint8_t>().swap(partial_);
+  forgetPartial();
   send_.release();
   sendStart_ = sendEnd_ = fillBytes_ = 0;
   if (lingerOver() && !broken_) {

@@ -100,9 +100,18 @@ class TlsStream final : public io::Retirable,
   void onPassEnd() override;
   bool onPlaintext(MutableByteSpan bytes) override;
 
+  // A receive block with the bytes [begin, end) not yet handed on.
+  struct Received {
+    PooledBlock block;
+    size_t begin;
+    size_t end;
+  };
   void receive();
-  bool takeBytes(PooledBlock& block, size_t* have);
-  void keep(ByteSpan rest);
+  bool takeBytes(Received& got);
+  Received resume();
+  void makeRoom(Received& got);
+  void keep(Received got);
+  void forgetPartial();
   void discard();
   void announce();
   void leaveHandshake(uint64_t TlsCounters::*outcome);
@@ -121,8 +130,10 @@ class TlsStream final : public io::Retirable,
   std::unique_ptr<tls::Session> session_;
   TlsEvents& events_;
   TlsCounters* counters_;
-  std::vector<uint8_t> partial_;  // an unfinished record, or what a turn left; no capacity when idle
+  PooledBlock partial_;           // an unfinished record, or what a turn left; empty when idle
   PooledBlock send_;              // held only while committed or unsent bytes exist
+  uint32_t partialBegin_ = 0;     // of a receive block
+  uint32_t partialBytes_ = 0;
   uint32_t sendStart_ = 0;        // first unsent ciphertext byte
   uint32_t sendEnd_ = 0;          // end of sealed ciphertext; the record being filled begins here
   uint32_t fillBytes_ = 0;        // its plaintext so far
