@@ -1,20 +1,16 @@
-/** Runs in worker threads: everything that makes keys or signatures, and the library it needs. */
-import 'reflect-metadata';
-import { createPrivateKey, randomBytes, webcrypto } from 'node:crypto';
+/**
+ * Runs in worker threads: keys and certificates of workloads. A node proxy is ready once it has them, so
+ * they are made with what Node brings along: an X.509 library takes longer to load than all else here.
+ */
+import {
+  createHash, createPrivateKey, generateKeyPairSync, randomBytes, sign, X509Certificate, type KeyObject,
+} from 'node:crypto';
 
-import * as x509 from '@peculiar/x509';
+import { timesOf } from './certificate.js';
+import { context, decodeAll, encode, encodeOid, encodeTime, tag, type Element } from './der.js';
 
-x509.cryptoProvider.set(webcrypto);
-
-const curve = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 /** Peers with clocks behind ours accept the certificate at once. */
-const clockSkewMs = 2 * 60_000;
-
-export interface RootRequest {
-  trustDomain: string;
-  nowMs: number;
-  ttlMs: number;
-}
+export const clockSkewMs = 2 * 60_000;
 
 export interface KeyedCertificate {
   certificatePem: string;
@@ -25,8 +21,13 @@ export interface LeafRequest {
   identity: string;
   nowMs: number;
   notAfterMs: number;
+}
+
+/** Leaves of one issuer; an issuer that cannot sign fails them all. */
+export interface LeafRequests {
   issuerPem: string;
   issuerKeyPem: string;
+  leaves: readonly LeafRequest[];
 }
 
 export interface LeafCertificate extends KeyedCertificate {
@@ -36,101 +37,140 @@ export interface LeafCertificate extends KeyedCertificate {
 }
 
 /** 127 random bits; positive, as RFC 5280 4.1.2.2 asks. */
-function newSerial(): string {
+export function newSerial(): Buffer {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
-  return bytes.toString('hex');
-}
-
-async function newKey(): Promise<{ keys: webcrypto.CryptoKeyPair; keyPem: string }> {
-  const keys = await webcrypto.subtle.generateKey(curve, true, ['sign', 'verify']);
-  const der = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
-  return { keys, keyPem: `${x509.PemConverter.encode(der, 'PRIVATE KEY')}\n` };
+  return bytes;
 }
 
 /** X.509 times count whole seconds: rounds down for the start, up for the end. */
-const secondsDown = (ms: number): number => Math.floor(ms / 1000) * 1000;
-const secondsUp = (ms: number): number => Math.ceil(ms / 1000) * 1000;
+export const secondsDown = (ms: number): number => Math.floor(ms / 1000) * 1000;
+export const secondsUp = (ms: number): number => Math.ceil(ms / 1000) * 1000;
 
-export async function makeRoot(request: RootRequest): Promise<KeyedCertificate> {
-  const { keys, keyPem } = await newKey();
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    serialNumber: newSerial(),
-    name: [{ O: [request.trustDomain] }, { CN: ['onehop local CA'] }],
-    notBefore: new Date(secondsDown(request.nowMs - clockSkewMs)),
-    notAfter: new Date(secondsUp(request.nowMs + request.ttlMs)),
-    signingAlgorithm: curve,
-    keys: keys,
-    extensions: [
-      new x509.BasicConstraintsExtension(true, undefined, true),
-      new x509.KeyUsagesExtension(
-        x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
-  });
-  return { certificatePem: `${certificate.toString('pem')}\n`, keyPem };
+const sequence = (...parts: readonly Uint8Array[]): Buffer => encode(tag.sequence, ...parts);
+const yes = encode(tag.boolean, Buffer.from([0xff]));
+/** The octet that counts unused bits is 0, but for a key usage. */
+const bitString = (bytes: Uint8Array): Buffer => encode(tag.bitString, Buffer.from([0]), bytes);
+
+function extension(oid: string, critical: boolean, value: Uint8Array): Buffer {
+  return sequence(encodeOid(oid), ...(critical ? [yes] : []), encode(tag.octetString, value));
 }
 
-interface SigningAlgorithm {
-  name: string;
-  hash: string;
-  namedCurve?: string;
+const authorityKeyOid = '2.5.29.35';
+const subjectKeyOid = encodeOid('2.5.29.14');
+/** RFC 5280 4.2.1.9, 4.2.1.3 (digitalSignature and keyEncipherment), 4.2.1.12 (serverAuth, clientAuth). */
+const leafExtensions = [
+  extension('2.5.29.19', true, sequence()),
+  extension('2.5.29.15', true, encode(tag.bitString, Buffer.from([5, 0b1010_0000]))),
+  extension('2.5.29.37', false, sequence(
+    encodeOid('1.3.6.1.5.5.7.3.1'), encodeOid('1.3.6.1.5.5.7.3.2'))),
+];
+
+/** RFC 5758 3.2 and RFC 4055 5. */
+const ecdsa: Readonly<Record<string, readonly [oid: string, hash: string]>> = {
+  prime256v1: ['1.2.840.10045.4.3.2', 'sha256'],
+  secp384r1: ['1.2.840.10045.4.3.3', 'sha384'],
+  secp521r1: ['1.2.840.10045.4.3.4', 'sha512'],
+};
+const rsaOid = '1.2.840.113549.1.1.11';
+const nothing = Buffer.from([0x05, 0x00]);
+
+interface Signer {
+  readonly key: KeyObject;
+  readonly hash: string;
+  /** AlgorithmIdentifier. */
+  readonly algorithm: Buffer;
 }
 
-async function importSigningKey(pem: string): Promise<{
-  key: webcrypto.CryptoKey;
-  algorithm: SigningAlgorithm;
-}> {
-  const key = createPrivateKey(pem);
-  const der = key.export({ type: 'pkcs8', format: 'der' });
+function signerOf(keyPem: string): Signer {
+  const key = createPrivateKey(keyPem);
   if (key.asymmetricKeyType === 'ec') {
-    const named = { prime256v1: 'P-256', secp384r1: 'P-384', secp521r1: 'P-521' }[
-      key.asymmetricKeyDetails?.namedCurve ?? ''];
-    if (named === undefined) throw new Error('the signing key is on a curve we cannot sign with');
-    const hash = { 'P-256': 'SHA-256', 'P-384': 'SHA-384', 'P-521': 'SHA-512' }[named] ?? '';
-    const algorithm = { name: 'ECDSA', namedCurve: named, hash };
-    return {
-      key: await webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']), algorithm,
-    };
+    const known = ecdsa[key.asymmetricKeyDetails?.namedCurve ?? ''];
+    if (known === undefined) throw new Error('the signing key is on a curve we cannot sign with');
+    const [oid, hash] = known;
+    return { key, hash, algorithm: sequence(encodeOid(oid)) };
   }
   if (key.asymmetricKeyType === 'rsa') {
-    const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
-    return {
-      key: await webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']), algorithm,
-    };
+    return { key, hash: 'sha256', algorithm: sequence(encodeOid(rsaOid), nothing) };
   }
   throw new Error(`the signing key is ${key.asymmetricKeyType ?? 'unknown'}; EC or RSA would be right`);
 }
 
-export async function issueLeaf(request: LeafRequest): Promise<LeafCertificate> {
-  const issuer = new x509.X509Certificate(request.issuerPem);
-  const signing = await importSigningKey(request.issuerKeyPem);
-  const { keys, keyPem } = await newKey();
-  // A leaf never outlives nor predates its issuer: peers would refuse the chain.
-  const notBeforeMs = Math.max(secondsDown(request.nowMs - clockSkewMs), issuer.notBefore.getTime());
-  const notAfterMs = Math.min(secondsUp(request.notAfterMs), issuer.notAfter.getTime());
-  const serial = newSerial();
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: serial,
-    subject: '',
-    issuer: issuer.subjectName,
-    notBefore: new Date(notBeforeMs),
-    notAfter: new Date(notAfterMs),
-    signingAlgorithm: signing.algorithm,
-    publicKey: keys.publicKey,
-    signingKey: signing.key,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(
-        x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
-      new x509.ExtendedKeyUsageExtension(
-        [x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer),
-      // Critical, because the subject is empty (RFC 5280 4.2.1.6).
-      new x509.SubjectAlternativeNameExtension([{ type: 'url', value: request.identity }], true),
-    ],
-  });
+interface Issuer {
+  /** Its subject, as it wrote it. */
+  readonly name: Buffer;
+  readonly keyIdentifier: Buffer;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+/** RFC 5280 4.2.1.1: what the issuer calls its key; else the first of the ways in 4.2.1.2. */
+function keyIdentifierOf(extensions: Element | undefined, publicKeyInfo: Element): Buffer {
+  const [list] = extensions === undefined ? [] : decodeAll(extensions.content);
+  for (const { content } of list === undefined ? [] : decodeAll(list.content)) {
+    const parts = decodeAll(content);
+    const [identifier] = decodeAll(parts.at(-1)?.content ?? Buffer.alloc(0));
+    if (parts[0]?.whole.equals(subjectKeyOid) === true && identifier !== undefined) {
+      return identifier.content;
+    }
+  }
+  const bits = decodeAll(publicKeyInfo.content)[1]?.content.subarray(1) ?? Buffer.alloc(0);
+  return createHash('sha1').update(bits).digest();
+}
+
+function issuerOf(pem: string): Issuer {
+  const certificate = new X509Certificate(pem);
+  const [whole] = decodeAll(certificate.raw);
+  const [signed] = decodeAll(whole?.content ?? Buffer.alloc(0));
+  // RFC 5280 4.1: version, serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo.
+  const fields = decodeAll(signed?.content ?? Buffer.alloc(0));
+  const [, , , , , subject, publicKeyInfo] = fields;
+  if (subject === undefined || publicKeyInfo === undefined) throw new Error('the issuer is broken');
   return {
-    certificatePem: `${certificate.toString('pem')}\n`, keyPem, serial, notBeforeMs, notAfterMs,
+    name: subject.whole, ...timesOf(certificate),
+    keyIdentifier: keyIdentifierOf(fields.find((field) => field.tag === context(3)), publicKeyInfo),
   };
+}
+
+function pemOf(der: Buffer): string {
+  const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
+}
+
+function issueLeaf(request: LeafRequest, issuer: Issuer, signer: Signer): LeafCertificate {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', {
+    namedCurve: 'P-256', publicKeyEncoding: { type: 'spki', format: 'der' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  // A leaf never outlives nor predates its issuer: peers would refuse the chain.
+  const notBeforeMs = Math.max(secondsDown(request.nowMs - clockSkewMs), issuer.notBeforeMs);
+  const notAfterMs = Math.min(secondsUp(request.notAfterMs), issuer.notAfterMs);
+  const serial = newSerial();
+  const signed = sequence(
+    encode(context(0), encode(tag.integer, Buffer.from([2]))),
+    encode(tag.integer, serial),
+    signer.algorithm,
+    issuer.name,
+    sequence(encodeTime(notBeforeMs), encodeTime(notAfterMs)),
+    sequence(),
+    publicKey,
+    encode(context(3), sequence(
+      ...leafExtensions,
+      extension(authorityKeyOid, false, sequence(encode(0x80, issuer.keyIdentifier))),
+      // A URI; critical, because the subject is empty (RFC 5280 4.2.1.6).
+      extension('2.5.29.17', true, sequence(encode(0x86, Buffer.from(request.identity)))),
+    )),
+  );
+  const signature = sign(signer.hash, signed, signer.key);
+  const certificatePem = pemOf(sequence(signed, signer.algorithm, bitString(signature)));
+  return {
+    certificatePem, keyPem: privateKey, serial: serial.toString('hex'), notBeforeMs, notAfterMs,
+  };
+}
+
+export function issueLeaves({ issuerPem, issuerKeyPem, leaves }: LeafRequests): LeafCertificate[] {
+  if (leaves.length === 0) return [];
+  const issuer = issuerOf(issuerPem);
+  const signer = signerOf(issuerKeyPem);
+  return leaves.map((leaf) => issueLeaf(leaf, issuer, signer));
 }

@@ -7,13 +7,18 @@ import { workerTask, type WorkerPool } from '../workers/pool.js';
 import {
   certificatesOf, timesOf, type CertificateSource, type IssuedCertificate,
 } from './certificate.js';
-import type { LeafCertificate, LeafRequest, KeyedCertificate, RootRequest } from './certificate_task.js';
+import type {
+  KeyedCertificate, LeafCertificate, LeafRequest, LeafRequests,
+} from './certificate_task.js';
 import { IdentityError } from './error.js';
+import type { RootRequest } from './root_task.js';
 
 const makeRoot = workerTask<RootRequest, KeyedCertificate>(
-  import.meta.url, './certificate_task.js', 'makeRoot');
-const issueLeaf = workerTask<LeafRequest, LeafCertificate>(
-  import.meta.url, './certificate_task.js', 'issueLeaf');
+  import.meta.url, './root_task.js', 'makeRoot');
+const issueLeaves = workerTask<LeafRequests, LeafCertificate[]>(
+  import.meta.url, './certificate_task.js', 'issueLeaves');
+/** Of one task; more are shared among the threads. */
+const leavesPerTaskMax = 64;
 
 const dayMs = 86_400_000;
 const rootTtlMs = 3650 * dayMs;
@@ -218,12 +223,19 @@ async function readPart(dir: string, name: string): Promise<string> {
   }
 }
 
+/** Leaves asked for in one turn of the event loop, signed by one task: the first starts a thread. */
+interface LeafBatch {
+  readonly leaves: LeafRequest[];
+  readonly issued: Promise<LeafCertificate[]>;
+}
+
 /** A certificate authority in a directory, as `onehop ca init` makes it. Signs in worker threads. */
 export class LocalCa implements CertificateSource {
   readonly trustDomain: string;
   readonly rootPem: string;
   readonly #authority: Authority;
   readonly #options: CaOptions;
+  #batch: LeafBatch | undefined;
 
   private constructor(trustDomain: string, authority: Authority, options: CaOptions) {
     this.trustDomain = trustDomain;
@@ -253,7 +265,7 @@ export class LocalCa implements CertificateSource {
 
   /** A new key and certificate for a SPIFFE id of the authority's trust domain. */
   async issue(identity: string): Promise<IssuedCertificate> {
-    const { signer, intermediates, root, keyPem } = this.#authority;
+    const { signer, intermediates, root } = this.#authority;
     const prefix = `spiffe://${this.trustDomain}`;
     if (!identity.startsWith(`${prefix}/`)) {
       throw new IdentityError(`${identity}: this authority signs for ${prefix}/… only`);
@@ -263,12 +275,9 @@ export class LocalCa implements CertificateSource {
         + 'would be right');
     }
     const nowMs = (this.#options.now ?? Date.now)();
-    const leaf = await this.#options.workers.run(issueLeaf, {
-      identity,
-      nowMs,
+    const leaf = await this.#sign({
+      identity, nowMs,
       notAfterMs: nowMs + (this.#options.certificateTtlMs ?? defaultCertificateTtlMs),
-      issuerPem: pemOf(signer),
-      issuerKeyPem: keyPem,
     });
     const between = signer === root ? [] : [signer, ...intermediates];
     return {
@@ -280,6 +289,28 @@ export class LocalCa implements CertificateSource {
       notBeforeMs: leaf.notBeforeMs,
       notAfterMs: leaf.notAfterMs,
     };
+  }
+
+  async #sign(request: LeafRequest): Promise<LeafCertificate> {
+    if (this.#batch === undefined || this.#batch.leaves.length >= leavesPerTaskMax) {
+      const leaves: LeafRequest[] = [];
+      this.#batch = { leaves, issued: this.#issueTogether(leaves) };
+    }
+    const { leaves, issued } = this.#batch;
+    const index = leaves.push(request) - 1;
+    const leaf = (await issued)[index];
+    if (leaf === undefined) throw new Error('a worker thread answered with fewer certificates');
+    return leaf;
+  }
+
+  async #issueTogether(leaves: LeafRequest[]): Promise<LeafCertificate[]> {
+    // Whoever asks before this turn of the event loop ends is served together.
+    await new Promise(setImmediate);
+    if (this.#batch?.leaves === leaves) this.#batch = undefined;
+    const { signer, keyPem } = this.#authority;
+    return this.#options.workers.run(issueLeaves, {
+      issuerPem: pemOf(signer), issuerKeyPem: keyPem, leaves,
+    });
   }
 }
 

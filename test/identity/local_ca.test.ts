@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -55,6 +55,18 @@ describe('the local authority', () => {
     expect(Date.parse(leaf.validFrom)).toBe(issued.notBeforeMs);
     expect(issued.notAfterMs - nowMs).toBeGreaterThanOrEqual(4_000);
     expect(issued.notAfterMs - nowMs).toBeLessThan(7_000);
+  });
+
+  it('signs for all who ask at once, each for itself', async () => {
+    const ca = await LocalCa.open(join(dir, 'ca'), { workers });
+    const wanted = Array.from({ length: 150 }, (_, index) => `${id}${index}`);
+    const issued = await Promise.all(wanted.map((one) => ca.issue(one)));
+    const leaves = issued.map(({ chainPem }) => new X509Certificate(chainPem));
+    expect(leaves.flatMap(spiffeUrisOf)).toEqual(wanted);
+    expect(new Set(issued.map(({ serial }) => serial)).size).toBe(wanted.length);
+    for (const [index, leaf] of leaves.entries()) {
+      expect(leaf.checkPrivateKey(createPrivateKey(issued[index]?.keyPem ?? ''))).toBe(true);
+    }
   });
 
   it('keeps an authority that is there, and protects its key', async () => {
@@ -122,8 +134,9 @@ describe('an adopted authority', () => {
       '-out', at('root.pem'), '-subj', '/CN=root', '-days', '2');
     openssl('req', ...newKey, '-nodes', '-keyout', at('key.pem'), '-out', at('csr.pem'),
       '-subj', '/CN=intermediate');
+    // Authorities may name their keys as they like; a leaf must repeat it.
     await writeFile(at('ext'), 'basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n'
-      + 'subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n');
+      + 'subjectKeyIdentifier=01:02:03:04\nauthorityKeyIdentifier=keyid\n');
     openssl('x509', '-req', '-in', at('csr.pem'), '-CA', at('root.pem'), '-CAkey', at('root-key.pem'),
       '-CAcreateserial', '-extfile', at('ext'), '-out', at('mid.pem'), '-days', '1');
     await writeFile(at('chain.pem'),
