@@ -93,7 +93,7 @@ function collect<Noun>(
   return found;
 }
 
-/** What is legal but hardly meant. The places of parts are looked up when there is something to say. */
+/** What is legal but hardly meant. Places of parts are looked up when there is something to say. */
 function crossCheck(
   reader: YamlReader, workloads: ReadonlyMap<ResourceKey, Read<Workload>>,
   services: ReadonlyMap<ResourceKey, Read<Service>>,
@@ -111,7 +111,8 @@ function crossCheck(
     });
     for (const key of noun.services.keys()) {
       if (!services.has(key)) {
-        reader.warning(part(reader, place, 'services', key), `the service ${key} is not in this file`);
+        reader.warning(part(reader, place, 'services', key),
+          `the service ${key} is not in this file`);
       }
     }
     if (noun.node !== '' && noun.ips.length === 0) {
@@ -150,7 +151,8 @@ function checkVips(
       const name = `${noun.namespace} ${network}/${ip}`;
       const other = taken.get(name);
       if (other === undefined) taken.set(name, key);
-      else warn(other === key ? 'is written twice' : `is also the service ${other}, which is meant by it`);
+      else if (other === key) warn('is written twice');
+      else warn(`is also the service ${other}, which is meant by it`);
     });
   }
 }

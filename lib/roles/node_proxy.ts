@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 import { Readiness } from '../admin/readiness.js';
@@ -39,7 +40,9 @@ import { packageVersion } from './version.js';
 
 export type { LogStream } from '../telemetry/log.js';
 
-/** Every option of `onehop node`, by name; `node`, `mesh` and `caDir` (or `certificates`) are needed. */
+/**
+ * Every option of `onehop node`, by name; `node`, `mesh` and `caDir` (or `certificates`) are needed.
+ */
 export type NodeProxyOptions = Partial<NodeConfig> & {
   /** Where certificates come from, instead of `caDir`. */
   certificates?: CertificateSource;
@@ -73,16 +76,30 @@ function startEngine(config: NodeConfig, handlers: Parameters<typeof Engine.star
 /** `ip:port` as the options hold it: canonical. */
 function splitAddress(address: string): { host: string; port: number } {
   const colon = address.lastIndexOf(':');
-  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)) };
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+  return { host, port: Number(address.slice(colon + 1)) };
 }
 
-function checkedConfig({ certificates, logTo, logColor, signal, ...given }: NodeProxyOptions): NodeConfig {
+/** Those the kernel has loaded; undefined when it does not tell. */
+function congestionControls(): string[] | undefined {
+  try {
+    const text = readFileSync('/proc/sys/net/ipv4/tcp_available_congestion_control', 'utf8');
+    return text.trim().split(' ');
+  } catch {
+    return undefined;
+  }
+}
+
+function checkedConfig(
+  { certificates, logTo, logColor, signal, ...given }: NodeProxyOptions,
+): NodeConfig {
   const { values } = readConfig(nodeOptions, given, {});
   const missing = nodeOptionsRequired.filter((name) =>
     values[name] === '' && !(name === 'caDir' && certificates !== undefined));
   if (missing.length > 0) {
     throw new ConfigError(missing.map((name) => ({
-      name: flagOf(name), value: '', message: `${flagOf(name)}: is missing; ${nodeOptions[name].doc}`,
+      name: flagOf(name), value: '',
+      message: `${flagOf(name)}: is missing; ${nodeOptions[name].doc}`,
     })));
   }
   return values;
@@ -344,6 +361,12 @@ export class NodeProxy implements AsyncDisposable {
       this.#log.write('warn', 'node', 'no workload served on this node has the address to forward '
         + 'from', { forward: formatAddress(ip, port) });
     }
+    const { congestion } = this.config;
+    const known = congestionControls();
+    if (congestion !== '' && known !== undefined && !known.includes(congestion)) {
+      this.#log.write('warn', 'node', 'the kernel has no such congestion control; it uses its own',
+        { congestion, known: known.join(',') });
+    }
   }
 
   #onDiagnostics(diagnostics: readonly Diagnostic[]): void {
@@ -409,7 +432,7 @@ export class NodeProxy implements AsyncDisposable {
     };
   }
 
-  /** Answers to a foreign source address come back only in a namespace prepared for it, or on loopback. */
+  /** Answers to a foreign source address come back only in a namespace prepared for it, or on lo. */
   #spoofs(place: ListenerPlace, sourceIp: string): boolean {
     if (this.config.originalSource !== 'auto') return this.config.originalSource === 'true';
     return place.netns === '' ? isLoopback(sourceIp) : place.transparent;
@@ -444,7 +467,8 @@ export class NodeProxy implements AsyncDisposable {
   #dump(): object {
     return configDump({
       view: this.#state, identities: this.#identities?.list() ?? [],
-      served: this.#mesh.list().map(({ workload, state, error }) => ({ uid: workload.uid, state, error })),
+      served: this.#mesh.list()
+        .map(({ workload, state, error }) => ({ uid: workload.uid, state, error })),
       config: { ...this.config, shards: this.#engine.options.shards },
       version: { version: packageVersion, node: process.version }, meshError: this.#meshError,
     });

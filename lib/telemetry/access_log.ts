@@ -151,7 +151,9 @@ export function accessFields(flow: EndedFlow, story: FlowStory): LogFields {
   };
 }
 
-const refused = new Set(['denied', 'recursion', 'unknown-local', 'unknown-destination', 'bad-request']);
+const refused = new Set([
+  'denied', 'recursion', 'unknown-local', 'unknown-destination', 'bad-request',
+]);
 
 /** One line per connection: at info when it ended well, at warn when refused, at error otherwise. */
 export function logFlow(log: Log, flow: EndedFlow, story: FlowStory): void {

@@ -101,7 +101,9 @@ class BlockCounter extends Counter {
   }
 }
 
-function metricOf(family: readonly Reading[], { name, help, type, labels }: Reading): Counter | Gauge {
+function metricOf(
+  family: readonly Reading[], { name, help, type, labels }: Reading,
+): Counter | Gauge {
   const labelNames = Object.keys(labels ?? {});
   if (type === 'counter') {
     return new Counter({

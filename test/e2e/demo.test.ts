@@ -34,8 +34,11 @@ describe('onehop demo', () => {
   it('ends with 1 when a step does not hold, says which, and leaves nothing behind', async () => {
     const before = await left();
     // Too few descriptors for what the pool is shown with.
-    const { code, stdout } = await run('prlimit',
-      ['--nofile=120:120', process.execPath, onehopMain, 'demo'], { timeoutMs: 100_000 });
+    const { code, stdout } = await run(
+      'prlimit',
+      ['--nofile=120:120', process.execPath, onehopMain, 'demo'],
+      { timeoutMs: 100_000 },
+    );
     expect(code).toBe(1);
     expect(stdout).toMatch(/^ {3}✗ .+\n {3}onehop demo --verbose shows the logs/m);
     expect(stdout).not.toContain('every step held');

@@ -5,7 +5,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { metric, TestMesh } from './support/mesh.js';
 import { sleep, until } from './support/processes.js';
 import {
-  echoServer, exchange, listen, pattern, readExactly, type TestServer,
+  echoServer,
+  exchange,
+  listen,
+  pattern,
+  readExactly,
+  type TestServer,
 } from './support/sockets.js';
 
 // One shard and few flows: all of them share one tunnel, and what one does could hurt the others.
@@ -42,7 +47,8 @@ afterAll(async () => {
 async function stalled(flows: number): Promise<net.Socket[]> {
   const { port } = source.address;
   const sockets = await Promise.all(
-    Array.from({ length: flows }, () => mesh.connect(mesh.server, port)));
+    Array.from({ length: flows }, () => mesh.connect(mesh.server, port)),
+  );
   for (const socket of sockets) {
     socket.on('error', () => undefined);
     await readExactly(socket, 1);
@@ -51,12 +57,15 @@ async function stalled(flows: number): Promise<net.Socket[]> {
   const sent = async (): Promise<number> =>
     metric(await mesh.b.metrics(), 'istio_tcp_sent_bytes_total', { reporter: 'destination' });
   let before = -1;
-  await until(async () => {
-    const now = await sent();
-    const same = now === before;
-    before = now;
-    return same;
-  }, { everyMs: 100, what: 'the slow flows to stall' });
+  await until(
+    async () => {
+      const now = await sent();
+      const same = now === before;
+      before = now;
+      return same;
+    },
+    { everyMs: 100, what: 'the slow flows to stall' },
+  );
   return sockets;
 }
 

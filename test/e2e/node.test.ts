@@ -6,9 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { get, metric, policy, TestMesh, type MeshFile } from './support/mesh.js';
 import { Daemon, onehop, until } from './support/processes.js';
-import {
-  closed, echoServer, listen, readExactly, type TestServer,
-} from './support/sockets.js';
+import { closed, echoServer, listen, readExactly, type TestServer } from './support/sockets.js';
 
 let mesh: TestMesh | undefined;
 let servers: TestServer[] = [];
@@ -36,18 +34,32 @@ function launch(m: TestMesh, more: readonly string[] = []): Daemon {
   return daemon;
 }
 
-const surfaces = (host: string): string[] =>
-  ['--admin', `${host}:15000`, '--stats', `${host}:15020`, '--ready', `${host}:15021`];
+const surfaces = (host: string): string[] => [
+  '--admin',
+  `${host}:15000`,
+  '--stats',
+  `${host}:15020`,
+  '--ready',
+  `${host}:15021`,
+];
 
-function ask(host: string, port: number, method: string, path: string):
-Promise<{ status: number; type: string; body: string }> {
+function ask(
+  host: string,
+  port: number,
+  method: string,
+  path: string,
+): Promise<{ status: number; type: string; body: string }> {
   return new Promise((done, fail) => {
     const request = http.request({ host, port, method, path, agent: false }, (response) => {
       let body = '';
       response.setEncoding('utf8').on('data', (text: string) => (body += text));
-      response.once('end', () => done({
-        status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', body,
-      }));
+      response.once('end', () =>
+        done({
+          status: response.statusCode ?? 0,
+          type: response.headers['content-type'] ?? '',
+          body,
+        }),
+      );
     });
     request.once('error', fail);
     request.end();
@@ -59,21 +71,36 @@ describe('a node proxy that cannot start', () => {
     const m = await setUp('127.21.50');
     const base = ['node', '--node', 'node-a', '--mesh', m.meshPath, '--ca-dir', m.caDir];
     const fails = async (...more: string[]): Promise<[number | null, string]> => {
-      const { code, stdout, stderr } = await onehop([...base, ...surfaces(`${m.prefix}.201`), ...more]);
+      const { code, stdout, stderr } = await onehop([
+        ...base,
+        ...surfaces(`${m.prefix}.201`),
+        ...more,
+      ]);
       expect(stdout).toBe('');
       return [code, stderr];
     };
-    expect(await fails('--mesh', '/no/mesh.yaml'))
-      .toEqual([2, 'onehop: /no/mesh.yaml: error: there is no such file\n']);
-    expect(await fails('--ca-dir', '/no/ca')).toEqual([2, 'onehop: --ca-dir: /no/ca/ca.pem: not found; '
-      + 'make an authority with \'onehop ca init --dir /no/ca\'\n']);
-    expect(await fails('--admin', '192.0.2.1:15000')).toEqual([2, 'onehop: --admin 192.0.2.1:15000: '
-      + 'cannot listen on 192.0.2.1:15000: EADDRNOTAVAIL; an address of this machine would be right\n']);
+    expect(await fails('--mesh', '/no/mesh.yaml')).toEqual([
+      2,
+      'onehop: /no/mesh.yaml: error: there is no such file\n',
+    ]);
+    expect(await fails('--ca-dir', '/no/ca')).toEqual([
+      2,
+      'onehop: --ca-dir: /no/ca/ca.pem: not found; ' +
+        "make an authority with 'onehop ca init --dir /no/ca'\n",
+    ]);
+    expect(await fails('--admin', '192.0.2.1:15000')).toEqual([
+      2,
+      'onehop: --admin 192.0.2.1:15000: ' +
+        'cannot listen on 192.0.2.1:15000: EADDRNOTAVAIL; an address of this machine would be right\n',
+    ]);
     const taken = await listen(`${m.prefix}.202`, () => undefined);
     servers.push(taken);
     const address = `${m.prefix}.202:${taken.address.port}`;
-    expect(await fails('--stats', address)).toEqual([1, `onehop: --stats ${address}: cannot listen on `
-      + `${address}: EADDRINUSE; another port would be right\n`]);
+    expect(await fails('--stats', address)).toEqual([
+      1,
+      `onehop: --stats ${address}: cannot listen on ` +
+        `${address}: EADDRINUSE; another port would be right\n`,
+    ]);
     await m.write('workloads: [x\n');
     const [code, why] = await fails();
     expect(code).toBe(2);
@@ -87,7 +114,11 @@ describe('signals', () => {
     for (let i = 0; i < 200; i++) {
       const name = `w${i}`;
       file.workloads.push({
-        ...first, uid: name, name, serviceAccount: name, workloadIps: [`127.21.52.${i + 5}`],
+        ...first,
+        uid: name,
+        name,
+        serviceAccount: name,
+        workloadIps: [`127.21.52.${i + 5}`],
       });
     }
   };
@@ -143,7 +174,14 @@ describe('what it shows', () => {
       [15021, 'POST', '/healthz/ready', 405, text, /GET would be right/],
       [15021, 'GET', '/metrics', 404, text, /nothing at \/metrics/],
       [15020, 'GET', '/metrics', 200, 'text/plain; version=0.0.4; charset=utf-8', /onehop_build/],
-      [15020, 'GET', '/stats/prometheus', 200, 'text/plain; version=0.0.4; charset=utf-8', /istio_tcp/],
+      [
+        15020,
+        'GET',
+        '/stats/prometheus',
+        200,
+        'text/plain; version=0.0.4; charset=utf-8',
+        /istio_tcp/,
+      ],
       [15000, 'GET', '/', 200, text, /\/config_dump/],
       [15000, 'GET', '/config_dump', 200, 'application/json', /"workloads"/],
       [15000, 'GET', '/flows', 200, 'application/json', /"flows": \[\]/],
@@ -162,30 +200,56 @@ describe('what it shows', () => {
     }
     const dump = (await ask(host, 15000, 'GET', '/config_dump')).body;
     expect(dump).not.toContain('PRIVATE KEY');
-    expect(await ask(host, 15000, 'POST', '/quitquitquit'))
-      .toMatchObject({ status: 200, body: 'shutdown now\n' });
+    expect(await ask(host, 15000, 'POST', '/quitquitquit')).toMatchObject({
+      status: 200,
+      body: 'shutdown now\n',
+    });
     expect(await m.a.daemon.exited).toBe(0);
   }, 60_000);
 
   it('counts every flow once as opened and once as closed, however it ends', async () => {
-    const m = await setUp('127.21.64', (file) => file.policies.push(
-      policy('no-9', 'Deny', { destinationPorts: [9] })));
+    const m = await setUp('127.21.64', (file) =>
+      file.policies.push(policy('no-9', 'Deny', { destinationPorts: [9] })),
+    );
     await m.start();
     servers.push(await echoServer(m.server, 8080));
     const places: readonly (readonly [string, number])[] = [
-      [m.server, 8080], [m.server, 9], [m.server, 7], [m.vip, 81], [m.client, 15001], ['nowhere', 80],
+      [m.server, 8080],
+      [m.server, 9],
+      [m.server, 7],
+      [m.vip, 81],
+      [m.client, 15001],
+      ['nowhere', 80],
     ];
     for (const [host, port] of places) {
-      await m.connect(host, port).then((socket) => socket.destroy(), () => undefined);
+      await m.connect(host, port).then(
+        (socket) => socket.destroy(),
+        () => undefined,
+      );
     }
     const count = (text: string, what: string, flags?: string): number =>
-      metric(text, `istio_tcp_connections_${what}_total`, flags === undefined ? {} : { response_flags: flags });
+      metric(
+        text,
+        `istio_tcp_connections_${what}_total`,
+        flags === undefined ? {} : { response_flags: flags },
+      );
     await until(async () => count(await m.a.metrics(), 'closed') === places.length);
     const [a, b] = await Promise.all([m.a.metrics(), m.b.metrics()]);
-    expect([count(a, 'opened'), count(a, 'closed'), count(a, 'closed', '-'), count(a, 'closed', 'DENY'),
-      count(a, 'failed')]).toEqual([6, 6, 1, 1, 5]);
-    expect([count(b, 'opened'), count(b, 'closed'), count(b, 'closed', '-'), count(b, 'closed', 'DENY'),
-      count(b, 'closed', 'CONNECT'), count(b, 'failed')]).toEqual([3, 3, 1, 1, 1, 2]);
+    expect([
+      count(a, 'opened'),
+      count(a, 'closed'),
+      count(a, 'closed', '-'),
+      count(a, 'closed', 'DENY'),
+      count(a, 'failed'),
+    ]).toEqual([6, 6, 1, 1, 5]);
+    expect([
+      count(b, 'opened'),
+      count(b, 'closed'),
+      count(b, 'closed', '-'),
+      count(b, 'closed', 'DENY'),
+      count(b, 'closed', 'CONNECT'),
+      count(b, 'failed'),
+    ]).toEqual([3, 3, 1, 1, 1, 2]);
   }, 60_000);
 
   it('shows a refused mesh file until it is right again', async () => {
@@ -193,24 +257,31 @@ describe('what it shows', () => {
     await m.start();
     const refused = async (): Promise<number> => metric(await m.a.metrics(), 'onehop_mesh_refused');
     const shown = async (): Promise<unknown> =>
-      (JSON.parse((await get(m.a.host, 15000, '/config_dump')).body) as Record<string, unknown>)['meshError'];
+      (JSON.parse((await get(m.a.host, 15000, '/config_dump')).body) as Record<string, unknown>)[
+        'meshError'
+      ];
     const good = await readFile(m.meshPath, 'utf8');
     expect([await refused(), await shown()]).toEqual([0, undefined]);
     await m.write(`${good}\nx: 1\n`);
-    await until(async () => await refused() === 1);
+    await until(async () => (await refused()) === 1);
     expect(await shown()).toMatch(/mesh\.yaml:\d+:1: error: "x" is not known here/);
     await m.write(good);
-    await until(async () => await refused() === 0);
+    await until(async () => (await refused()) === 0);
     expect(await shown()).toBeUndefined();
     expect(m.a.daemon.output).toContain('the mesh file is right again');
   }, 60_000);
 
-  it('warns of a node without workloads, and of forwards from nobody\'s address', async () => {
+  it("warns of a node without workloads, and of forwards from nobody's address", async () => {
     const m = await setUp('127.21.57');
-    const daemon = launch(m, ['--node', 'node-x', '--forward', `${m.prefix}.9:9000=192.0.2.1:80`]);
+    const forward = `${m.prefix}.9:9000=192.0.2.1:80`;
+    const more = ['--forward', forward, '--congestion', 'none-such'];
+    const daemon = launch(m, ['--node', 'node-x', ...more]);
     await daemon.waitForOutput('"message":"ready"');
-    expect(daemon.output).toMatch(/"nodes":"node-a,node-b".*no workload of the mesh file is served/);
+    expect(daemon.output).toMatch(
+      /"nodes":"node-a,node-b".*no workload of the mesh file is served/,
+    );
     expect(daemon.output).toMatch(/127\.21\.57\.9:9000.*has the address to forward from/);
+    expect(daemon.output).toMatch(/"congestion":"none-such".*no such congestion control/);
   }, 60_000);
 
   it('is ready without a workload whose port is taken, says why, and serves it once it is free', async () => {
@@ -221,7 +292,9 @@ describe('what it shows', () => {
     const squatter = await listen('127.21.58.7', () => undefined, 15008);
     servers.push(squatter);
     await m.start();
-    expect(m.a.daemon.output).toMatch(/"workload":"two".*another process listens there.*workload is not served/);
+    expect(m.a.daemon.output).toMatch(
+      /"workload":"two".*another process listens there.*workload is not served/,
+    );
     expect(metric(await m.a.metrics(), 'onehop_workloads', { state: 'failed' })).toBe(1);
     await squatter.close();
     await until(async () => metric(await m.a.metrics(), 'onehop_workloads', { state: 'up' }) === 2);
@@ -244,13 +317,22 @@ async function ping(socket: net.Socket): Promise<void> {
 
 describe('a change of the mesh', () => {
   /** Milliseconds from the change until all of the flows are cut; the best of some tries. */
-  async function cutMs(m: TestMesh, change: (file: MeshFile) => void, open: () => Promise<net.Socket>):
-  Promise<number> {
+  async function cutMs(
+    m: TestMesh,
+    change: (file: MeshFile) => void,
+    open: () => Promise<net.Socket>,
+  ): Promise<number> {
     const good = structuredClone(m.file);
     let best = Infinity;
     for (let round = 0; round < 3; round++) {
-      await until(async () => open().then((probe) =>
-        (probe.on('error', () => undefined).destroy(), true), () => false), { what: 'flows to be allowed' });
+      await until(
+        async () =>
+          open().then(
+            (probe) => (probe.on('error', () => undefined).destroy(), true),
+            () => false,
+          ),
+        { what: 'flows to be allowed' },
+      );
       const sockets = await Promise.all(Array.from({ length: 20 }, open));
       await Promise.all(sockets.map(ping));
       const ends = Promise.all(sockets.map((socket) => closed(socket.resume())));
@@ -269,17 +351,35 @@ describe('a change of the mesh', () => {
     const m = await setUp('127.21.60');
     await m.start();
     servers.push(await echoServer(m.server, 8080));
-    const inbound = await cutMs(m, (file) => file.policies.push(policy('no', 'Deny',
-      { principals: [{ Exact: 'cluster.local/ns/demo/sa/client' }] })), () => m.connect());
-    const unknown = await cutMs(m, (file) =>
-      Object.assign(file.workloads[1] ?? {}, { authorizationPolicies: ['demo/lost'] }), () => m.connect());
+    const inbound = await cutMs(
+      m,
+      (file) =>
+        file.policies.push(
+          policy('no', 'Deny', { principals: [{ Exact: 'cluster.local/ns/demo/sa/client' }] }),
+        ),
+      () => m.connect(),
+    );
+    const unknown = await cutMs(
+      m,
+      (file) => Object.assign(file.workloads[1] ?? {}, { authorizationPolicies: ['demo/lost'] }),
+      () => m.connect(),
+    );
     // What must pass a waypoint does not go round it, also not on a flow that is there.
-    const outbound = await cutMs(m, (file) => Object.assign(file.services[0] ?? {}, {
-      waypoint: { destination: `/${m.prefix}.99`, hboneMtlsPort: 15008 },
-    }), () => m.connect(m.vip, 80));
+    const outbound = await cutMs(
+      m,
+      (file) =>
+        Object.assign(file.services[0] ?? {}, {
+          waypoint: { destination: `/${m.prefix}.99`, hboneMtlsPort: 15008 },
+        }),
+      () => m.connect(m.vip, 80),
+    );
     for (const ms of [inbound, unknown, outbound]) expect(ms).toBeLessThan(100);
-    expect(m.b.daemon.output).toContain('the workload names the policy demo/lost, which is not known');
-    expect(m.a.daemon.output).toMatch(/connection closed due to policy change: .*behind the waypoint/);
+    expect(m.b.daemon.output).toContain(
+      'the workload names the policy demo/lost, which is not known',
+    );
+    expect(m.a.daemon.output).toMatch(
+      /connection closed due to policy change: .*behind the waypoint/,
+    );
   }, 60_000);
 
   it('of a name that no header can carry is refused, and nothing falls', async () => {
@@ -299,8 +399,12 @@ describe('a change of the mesh', () => {
     const name = `spiffe://cluster.local/ns/${'n'.repeat(250)}/sa/s`;
     Object.assign(m.file.services[0] ?? {}, { subjectAltNames: new Array(255).fill(name) });
     await m.write();
-    await until(async () => m.connect(m.vip, 80).then(
-      async (other) => (await ping(other), other.destroy(), true), () => false));
+    await until(async () =>
+      m.connect(m.vip, 80).then(
+        async (other) => (await ping(other), other.destroy(), true),
+        () => false,
+      ),
+    );
     await ping(socket);
     socket.destroy();
   }, 60_000);
@@ -309,8 +413,11 @@ describe('a change of the mesh', () => {
     const m = await setUp('127.21.62');
     await m.start();
     const text = await readFile(m.meshPath, 'utf8');
-    const more = text.replace('policies: []', 'policies:\n  - name: p\n    namespace: demo\n'
-      + '    scope: Namespace\n    action: Deny\n    rules: []\n');
+    const more = text.replace(
+      'policies: []',
+      'policies:\n  - name: p\n    namespace: demo\n' +
+        '    scope: Namespace\n    action: Deny\n    rules: []\n',
+    );
     await writeFile(m.meshPath, more.slice(0, 200));
     await appendFile(m.meshPath, more.slice(200));
     await m.a.daemon.waitForOutput('"policies":1');

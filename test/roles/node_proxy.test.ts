@@ -9,7 +9,11 @@ import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import {
-  Authority, certificateFiles, createNodeProxy, type NodeProxy, type NodeProxyOptions,
+  Authority,
+  certificateFiles,
+  createNodeProxy,
+  type NodeProxy,
+  type NodeProxyOptions,
 } from '../../lib/index.js';
 import { connectSocks, exchange } from '../e2e/support/sockets.js';
 
@@ -20,15 +24,19 @@ const [client, server] = [`${prefix}.2`, `${prefix}.3`];
 let dir: string;
 let app: Server;
 
-const meshOf = (count = 0): string => JSON.stringify({
-  workloads: [
-    { name: 'client', serviceAccount: 'client', workloadIps: [client], node: 'a' },
-    { name: 'server', serviceAccount: 'server', workloadIps: [server], node: 'b' },
-    ...Array.from({ length: count }, (_, i) => ({
-      name: `w${i}`, serviceAccount: `w${i}`, workloadIps: [`127.77.2.${i + 1}`], node: 'crowd',
-    })),
-  ].map((one) => ({ ...one, namespace: 'demo', protocol: 'HBONE', services: {} })),
-});
+const meshOf = (count = 0): string =>
+  JSON.stringify({
+    workloads: [
+      { name: 'client', serviceAccount: 'client', workloadIps: [client], node: 'a' },
+      { name: 'server', serviceAccount: 'server', workloadIps: [server], node: 'b' },
+      ...Array.from({ length: count }, (_, i) => ({
+        name: `w${i}`,
+        serviceAccount: `w${i}`,
+        workloadIps: [`127.77.2.${i + 1}`],
+        node: 'crowd',
+      })),
+    ].map((one) => ({ ...one, namespace: 'demo', protocol: 'HBONE', services: {} })),
+  });
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'onehop-role-'));
@@ -43,8 +51,15 @@ afterAll(async () => {
 });
 
 const options = (node: string, more: Partial<NodeProxyOptions> = {}): NodeProxyOptions => ({
-  node, mesh: join(dir, 'mesh.yaml'), caDir: join(dir, 'ca'), shards: 1, logLevel: 'off',
-  admin: 'off', stats: 'off', ready: '127.0.0.1:0', ...more,
+  node,
+  mesh: join(dir, 'mesh.yaml'),
+  caDir: join(dir, 'ca'),
+  shards: 1,
+  logLevel: 'off',
+  admin: 'off',
+  stats: 'off',
+  ready: '127.0.0.1:0',
+  ...more,
 });
 const lines: string[] = [];
 const logTo = { write: (line: string): void => void lines.push(line) };
@@ -72,12 +87,17 @@ describe('two node proxies in one process', () => {
       await using b = await createNodeProxy(options('b'));
       expect([a.ready, b.ready]).toEqual([true, true]);
       expect(a.addresses).toEqual({
-        admin: '', stats: '', ready: expect.stringMatching(/^127\.0\.0\.1:\d+$/) as string,
+        admin: '',
+        stats: '',
+        ready: expect.stringMatching(/^127\.0\.0\.1:\d+$/) as string,
       });
       expect(await carries()).toBe(true);
       expect(await a.tunnels()).toMatchObject([
-        { peerIdentity: 'spiffe://cluster.local/ns/demo/sa/server' }]);
-      expect(await b.metrics()).toContain('source_principal="spiffe://cluster.local/ns/demo/sa/client"');
+        { peerIdentity: 'spiffe://cluster.local/ns/demo/sa/server' },
+      ]);
+      expect(await b.metrics()).toContain(
+        'source_principal="spiffe://cluster.local/ns/demo/sa/client"',
+      );
       await a.drain();
       await a.ended;
       expect(a.ready).toBe(false);
@@ -94,8 +114,12 @@ describe('two node proxies in one process', () => {
     for (const name of ['client', 'server']) {
       const files = join(dir, name);
       await authority.issueTo(files, `spiffe://cluster.local/ns/demo/sa/${name}`);
-      sets.push({ chainFile: `${files}.pem`, keyFile: `${files}-key.pem`,
-        rootsFile: join(dir, 'ca', 'root.pem'), pollMs: 20 });
+      sets.push({
+        chainFile: `${files}.pem`,
+        keyFile: `${files}-key.pem`,
+        rootsFile: join(dir, 'ca', 'root.pem'),
+        pollMs: 20,
+      });
     }
     const certificates = certificateFiles(...sets);
     const given = { certificates, logTo, logLevel: 'info', log: 'json' } as const;
@@ -105,9 +129,13 @@ describe('two node proxies in one process', () => {
     await using b = await createNodeProxy({ ...rest, node: 'b' });
     expect([a.ready, b.ready]).toEqual([true, true]);
     expect(await carries()).toBe(true);
-    const { serial } = await authority.issueTo(join(dir, 'client'),
-      'spiffe://cluster.local/ns/demo/sa/client');
-    await expect.poll(() => lines.some((line) => line.includes(serial)), { timeout: 5_000 }).toBe(true);
+    const { serial } = await authority.issueTo(
+      join(dir, 'client'),
+      'spiffe://cluster.local/ns/demo/sa/client',
+    );
+    await expect
+      .poll(() => lines.some((line) => line.includes(serial)), { timeout: 5_000 })
+      .toBe(true);
     expect(await carries()).toBe(true);
   });
 });
@@ -118,12 +146,21 @@ describe('starting', () => {
     lines.length = 0;
     const reason = new Error('enough');
     const starting = new AbortController();
-    const started = createNodeProxy(options('crowd', {
-      signal: starting.signal, logTo, log: 'json', logLevel: 'info',
-    }));
+    const started = createNodeProxy(
+      options('crowd', {
+        signal: starting.signal,
+        logTo,
+        log: 'json',
+        logLevel: 'info',
+      }),
+    );
     const refused = expect(started).rejects.toBe(reason);
-    await expect.poll(() => lines.some((line) => line.includes('mesh applied')),
-      { timeout: 10_000, interval: 1 }).toBe(true);
+    await expect
+      .poll(() => lines.some((line) => line.includes('mesh applied')), {
+        timeout: 10_000,
+        interval: 1,
+      })
+      .toBe(true);
     starting.abort(reason);
     await refused;
     await expect.poll(openFiles).toBeLessThanOrEqual(before + 2);
@@ -134,10 +171,12 @@ describe('starting', () => {
 
   it('needs what it needs, with one error for all of it', async () => {
     await expect(createNodeProxy({ shards: 65, node: 'a' })).rejects.toMatchObject({
-      code: 'ERR_ONEHOP_CONFIG', problems: [{ name: '--shards', value: '65' }],
+      code: 'ERR_ONEHOP_CONFIG',
+      problems: [{ name: '--shards', value: '65' }],
     });
     await expect(createNodeProxy(options('a', { ready: `${server}:8080` }))).rejects.toMatchObject({
-      code: 'ERR_ONEHOP_LISTEN', cause: { code: 'EADDRINUSE' },
+      code: 'ERR_ONEHOP_LISTEN',
+      cause: { code: 'EADDRINUSE' },
     });
   });
 });
