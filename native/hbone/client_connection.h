@@ -25,6 +25,7 @@ struct Opening : ListLink<Opening> {
   std::unique_ptr<Tunnel> tunnel;  // while the answer is awaited
   std::unique_ptr<Error> failure;  // to be told at the end of the pass
   Nanos deadline = 0;
+  Nanos since = 0;  // asked for
   uint8_t attempts = 0;
   bool reused = false;
 };

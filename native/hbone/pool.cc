@@ -110,6 +110,7 @@ Handle Pool::Impl::acquire(const PoolKey& key, const DialParams& params,
   Opening& opening = *owned;
   opening.waiter = &waiter;
   opening.context = params.context;
+  opening.since = loop.now();
   opening.fields.add(":method", "CONNECT");
   opening.fields.add(":authority", request.authority);
   for (const auto& [name, value] : request.headers) opening.fields.add(name, value);
@@ -220,7 +221,11 @@ void Pool::Impl::onOpeningFailed(ClientConnection& client, Opening& opening, con
     return;
   }
   Entry& entry = entryOf(client);
-  if (!again || ++opening.attempts >= kAttemptsMax || draining) return failSoon(opening, error);
+  // A host that was cut off leaves every connection of the pool dead unseen. There are only so many
+  // older than the opening, and each fails it once.
+  const bool found = client.state() == ClientState::closed && client.startedAt() < opening.since;
+  opening.attempts += found ? 0 : 1;
+  if (!again || opening.attempts >= kAttemptsMax || draining) return failSoon(opening, error);
   opening.entry = &entry;
   entry.queue.pushFront(opening);
   sweepSoon(entry);  // pumps, too

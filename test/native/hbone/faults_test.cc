@@ -262,6 +262,51 @@ TEST_F(FaultsTest, AStaleConnectionIsReplacedOnce) {
   EXPECT_EQ(first.flow.reason, CloseReason::upstreamReset);
 }
 
+TEST_F(FaultsTest, AnyNumberOfStaleConnectionsIsReplaced) {
+  constexpr size_t kStale = 6;
+  streamsMax = 1;
+  raw->onPeer = [this](RawPeer& peer) {
+    serveHonestly(peer);
+    if (raw->peers.size() > kStale) return;
+    peer.onFrame = [inner = peer.onFrame, &peer](const RawFrame& f) {
+      if (f.type == FrameType::headers && f.streamId == 3) return peer.stream->abort();
+      inner(f);
+    };
+  };
+  std::vector<Request*> first;
+  for (size_t i = 0; i < kStale; ++i) {
+    Request& request = *first.emplace_back(&open("echo:1"));
+    // Its limit is known when its SETTINGS are acknowledged.
+    ASSERT_TRUE(runUntil([&] {
+      return request.opened && raw->peers.size() == i + 1 &&
+             raw->peers[i]->count(FrameType::settings) == 2;
+    }));
+  }
+  for (Request* request : first) request->flow.tunnel.reset();
+  Request& next = open("echo:1");
+  ASSERT_TRUE(runUntil([&] { return next.answered(); }));
+  EXPECT_TRUE(next.opened);
+  EXPECT_EQ(raw->peers.size(), kStale + 1);
+}
+
+// Connections made for the opening itself are not: a peer could go on for ever.
+TEST_F(FaultsTest, NewConnectionsThatDieAreTriedAFewTimesOnly) {
+  streamsMax = 2;
+  raw->onPeer = [this](RawPeer& peer) {
+    serveHonestly(peer);
+    peer.onFrame = [inner = peer.onFrame, &peer](const RawFrame& f) {
+      if (f.type == FrameType::headers && f.streamId == 3) return peer.stream->abort();
+      inner(f);
+    };
+  };
+  Request& first = open("echo:1");
+  ASSERT_TRUE(runUntil([&] { return first.opened; }));
+  std::vector<Request*> next;
+  for (int i = 0; i < 12; ++i) next.push_back(&open("echo:1"));
+  for (Request* request : next) ASSERT_TRUE(runUntil([&] { return request->answered(); }));
+  EXPECT_LT(raw->peers.size(), 40u);
+}
+
 TEST_F(FaultsTest, NoErrorResetAfterTheEndDeliversWhatCame) {
   raw->onPeer = [this](RawPeer& peer) {
     serveHonestly(peer);
