@@ -6,7 +6,7 @@ import { workerTask, type WorkerPool } from '../workers/pool.js';
 import { formatDiagnostic, type Diagnostic } from './diagnostic.js';
 import { diffMesh, emptyMesh, isEmptyDelta } from './diff.js';
 import { FileWatch, lookAt, stampOf, type FileStamp } from './file_watch.js';
-import { parseMesh, type Mesh, type ParsedMesh } from './parse_mesh.js';
+import type { Mesh, ParsedMesh } from './parse_mesh.js';
 import type { parseMeshTask } from './parse_task.js';
 
 export interface MeshFileEvents {
@@ -19,7 +19,10 @@ export interface MeshFileEvents {
 }
 
 export interface MeshFileOptions {
-  /** Where files above `inlineBytesMax` are parsed; without it everything is parsed here. */
+  /**
+   * Where a file is parsed when it is opened, and later when it is above `inlineBytesMax`: who never
+   * changes it never loads a parser here. Without it everything is parsed here.
+   */
   readonly pool?: WorkerPool;
   readonly inlineBytesMax?: number;
   /** A file written in place is read when it was left alone for so long. */
@@ -38,6 +41,12 @@ export class MeshFileError extends OnehopError {
 
 const parseTask = workerTask<Parameters<typeof parseMeshTask>[0], ParsedMesh>(
   import.meta.url, './parse_task.js', 'parseMeshTask');
+
+/** The parser is large, and a file that stays as it is needs none here. */
+async function parseHere(text: string, file: string): Promise<ParsedMesh> {
+  const { parseMesh } = await import('./parse_mesh.js');
+  return parseMesh(text, file);
+}
 
 /** Reads and parses a mesh file: what `onehop check` does. Never rejects. */
 export async function checkMeshFile(
@@ -60,7 +69,7 @@ export async function checkMeshFile(
       // The pool is full, closed or out of memory; a slow answer is better than none.
     }
   }
-  return parseMesh(text, path);
+  return parseHere(text, path);
 }
 
 /**
@@ -96,7 +105,7 @@ export class MeshFile {
       // Watching comes first, so that no change falls between reading and watching.
       await file.#watch.follow();
       file.#stamp = await stampOf(path);
-      const parsed = await checkMeshFile(path, options);
+      const parsed = await checkMeshFile(path, { ...options, inlineBytesMax: 0 });
       if (parsed.mesh === undefined) throw new MeshFileError(parsed.diagnostics);
       file.#deliver(parsed.mesh, parsed.diagnostics, true);
     } catch (error) {
@@ -143,7 +152,10 @@ export class MeshFile {
       this.#asked = false;
       await this.#watch.follow();
       const before = this.#stamp;
-      const stamp = await this.#settled(before);
+      const settled = this.#settled(before);
+      // A change is coming, or nearly always so: the parser loads while the file comes to rest.
+      if (await stampOf(this.#path) !== before) void import('./parse_mesh.js');
+      const stamp = await settled;
       if (stamp === before) continue;
       const parsed = await checkMeshFile(this.#path, this.#options);
       // Written to while we read: what we have may be half of it.
