@@ -1,4 +1,4 @@
-// In the steady state nothing is allocated per byte or per frame.
+// In the steady state nothing is allocated: not per byte, not per frame, not per pass.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
@@ -16,9 +16,6 @@ extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile
 
 namespace onehop::hbone {
 namespace {
-
-// Of each batch that brings payload: the list of its parts.
-constexpr size_t kPerBatch = 1;
 
 thread_local bool counting = false;
 thread_local size_t allocations = 0;
@@ -181,23 +178,22 @@ struct AllocationTest : testing::Test {
 
 TEST_F(AllocationTest, OfPingPong) {
   open();
-  EXPECT_LE(steady([&] { pingPong(1, 200); }), 2 * 200 * kPerBatch);
-  EXPECT_LE(steady([&] { pingPong(5000, 200); }), 2 * 200 * kPerBatch);
+  EXPECT_EQ(steady([&] { pingPong(1, 200); }), 0u);
+  EXPECT_EQ(steady([&] { pingPong(5000, 200); }), 0u);
 }
 
 TEST_F(AllocationTest, OfManyTunnelsOnOneConnection) {
   for (int i = 0; i < 8; ++i) open();
-  EXPECT_LE(steady([&] { pingPong(100, 50); }), 8 * 2 * 50 * kPerBatch);
+  EXPECT_EQ(steady([&] { pingPong(100, 50); }), 0u);
 }
 
 TEST_F(AllocationTest, OfBulk) {
   open();
   constexpr size_t kBytes = 64 << 20;
-  constexpr size_t kBatchBytes = 128 * 1024;  // as full sockets bring them, at least
   const size_t allocated =
       steady([&] { carry(dialled[0]->joined, *acceptor->joined[0], kBytes); });
   std::printf("%zu allocations for %zu MiB of bulk\n", allocated, kBytes >> 20);
-  EXPECT_LE(allocated, kBytes / kBatchBytes * kPerBatch);
+  EXPECT_LE(allocated, 64u);  // unfinished records and full sockets may cost some, bytes none
 }
 
 }  // namespace
