@@ -21,6 +21,13 @@ export interface Effort {
   readonly openRate?: number;
 }
 
+/** Of a run that did nothing, no quantile is one. */
+function refuseNothing(report: LoadReport): void {
+  if (report.operations > 0) return;
+  throw new ProcessError(`no operation was done${report.firstError === '' ? ''
+    : `: ${report.firstError}`}`);
+}
+
 /** The parts of a report that mean the same under every work. */
 function common(rig: Rig, report: LoadReport): Pick<Measurement, 'seconds' | 'operations'
   | 'failures' | 'corrupt' | 'firstError' | 'clientShare' | 'serverShare' | 'proxyCpuSeconds'> {
@@ -47,6 +54,7 @@ Pick<Measurement, 'p50Us' | 'p90Us' | 'p99Us' | 'p999Us' | 'maxUs'> =>
 
 /** Rate, latency and CPU of operations. */
 function operationsOf(rig: Rig, report: LoadReport): Measurement {
+  refuseNothing(report);
   const shared = common(rig, report);
   return {
     ...shared, ...latencyOf(report), rate: report.operations / report.seconds,

@@ -48,13 +48,14 @@ afterAll(() => rmSync(folder, { recursive: true }));
 describe('the package', () => {
   it('holds what runs, what it is built from, and nothing else', () => {
     for (const needed of ['README.md', 'LICENSE', 'binding.gyp', 'native/sources.cjs',
+      'bench/loadgen/main.cc',
       'dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'dist/engine/engine.js']) {
       expect(packed).toContain(needed);
     }
     for (const source of read(root, 'native', 'sources.txt').trim().split('\n')) {
       expect(packed).toContain(`native/${source}`);
     }
-    const allowed = /^(dist|native)\/|^(README\.md|LICENSE|binding\.gyp|package\.json)$/;
+    const allowed = /^(dist|native|bench\/loadgen)\/|^bench\/setup$|^(README\.md|LICENSE|binding\.gyp|package\.json)$/;
     expect(packed.filter((path) => !allowed.test(path) || path.endsWith('.node'))).toEqual([]);
   });
   it('has no install script, and an executable command', () => {
