@@ -113,7 +113,7 @@ export class NodeProxy implements AsyncDisposable {
   readonly config: NodeConfig;
   readonly #readiness = new Readiness();
   readonly #log: Log;
-  readonly #workers = new WorkerPool();
+  readonly #workers = new WorkerPool({ onRest: () => this.#trimOnce() });
   readonly #state = new MeshState();
   readonly #places = new Map<Handle, ListenerPlace>();
   readonly #servers: { readonly name: string; readonly server: AdminServer }[] = [];
@@ -130,6 +130,7 @@ export class NodeProxy implements AsyncDisposable {
   #meshError = '';
   #meshErrors = 0;
   #started = false;
+  #trimmed = false;
   #draining: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #ended: () => void = () => undefined;
@@ -276,6 +277,13 @@ export class NodeProxy implements AsyncDisposable {
       node: config.node, version: packageVersion, workloads: this.#mesh.list().length,
       failed: this.#mesh.count('failed'), shards: this.#engine.options.shards, ...this.addresses,
     });
+  }
+
+  /** What starting took and the engine does not need. Later the same memory serves again. */
+  #trimOnce(): void {
+    if (this.#trimmed || !this.#started || this.#stopping !== undefined) return;
+    this.#trimmed = true;
+    this.#engine.trim();
   }
 
   async #openCa(): Promise<CertificateSource> {

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Worker } from 'node:worker_threads';
 
 import type { Piscina } from 'piscina';
 
@@ -10,6 +11,8 @@ export interface WorkerPoolOptions {
   idleMs: number;
   /** Tasks waiting at most; one more is refused. */
   queueMax: number;
+  /** The last thread has ended; what it leaves behind can be given back. */
+  onRest?: () => void;
 }
 
 /** A function exported by a module that is loaded inside the worker thread. */
@@ -42,7 +45,7 @@ export class WorkerPool {
   #closed = false;
 
   constructor(options: Partial<WorkerPoolOptions> = {}) {
-    this.#options = { threads: 2, idleMs: 2_000, queueMax: 65_536, ...options };
+    this.#options = { threads: 2, idleMs: 500, queueMax: 65_536, ...options };
   }
 
   /** Rejects with the task's own error, or when the pool is closed or its queue is full. */
@@ -59,7 +62,7 @@ export class WorkerPool {
 
   async #open(): Promise<Piscina> {
     const { Piscina: Pool } = await import('piscina');
-    return new Pool({
+    const pool = new Pool({
       minThreads: 0,
       maxThreads: this.#options.threads,
       idleTimeout: this.#options.idleMs,
@@ -68,6 +71,18 @@ export class WorkerPool {
       // Otherwise the pool keeps a table of times for each thread that nobody reads.
       recordTiming: false,
     });
+    const running = new Set<Worker>();
+    pool.on('workerCreate', () => {
+      for (const thread of pool.threads) {
+        if (running.has(thread)) continue;
+        running.add(thread);
+        thread.once('exit', () => {
+          running.delete(thread);
+          if (running.size === 0 && !this.#closed) this.#options.onRest?.();
+        });
+      }
+    });
+    return pool;
   }
 
   /** Ends the threads; tasks that run or wait reject. Idempotent. */
