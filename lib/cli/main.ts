@@ -1,4 +1,6 @@
 #!/usr/bin/env node
-import { runCli } from './program.js';
+import './young_heap.js';
 
+// Loaded after that, and not beside it.
+const { runCli } = await import('./program.js');
 process.exit(await runCli(process.argv.slice(2)));

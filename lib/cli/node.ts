@@ -5,6 +5,7 @@ import {
   type NodeProxy,
 } from '../index.js';
 import { usesColor } from './output.js';
+import { letYoungHeapGrow } from './young_heap.js';
 
 function addOptions(command: Command): void {
   for (const [name, option] of Object.entries(nodeOptions)) {
@@ -67,6 +68,7 @@ async function runNode(flags: Record<string, unknown>): Promise<void> {
     const proxy = await createNodeProxy({
       ...values, logColor: usesColor(process.stdout), signal: signals.starting,
     });
+    letYoungHeapGrow();
     signals.follow(proxy);
     await proxy.ended;
   } catch (error) {
