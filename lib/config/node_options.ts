@@ -138,6 +138,11 @@ export const nodeOptions = {
     default: 0, env: 'ONEHOP_SPIN', argument: 'MICROSECONDS', least: 0, most: 1_000,
     doc: 'Longest busy poll before a shard sleeps; 0 never polls',
   }),
+  optimistic: bytesOption({
+    default: 4096, env: 'ONEHOP_OPTIMISTIC', least: 0, most: 2 ** 14,
+    doc: 'Bytes of a flow that may go with its CONNECT, ahead of the answer, to peers that say they '
+      + 'keep them; 0 waits for the answer',
+  }),
 };
 
 export type NodeConfig = Values<typeof nodeOptions>;

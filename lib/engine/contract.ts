@@ -98,6 +98,11 @@ export interface EngineOptions {
    * past this process's memory; 0 never does.
    */
   spliceAfterBytes: number;
+  /**
+   * So many bytes of a captured or forwarded flow go with its CONNECT, not after the answer, where the
+   * peer has said (SETTINGS 0xf0c1 = 1) that it keeps them; 0 waits for the answer.
+   */
+  optimisticBytes: number;
 }
 
 export interface CredentialSpec {

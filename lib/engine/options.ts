@@ -23,6 +23,7 @@ export const engineDefaults: EngineOptions = {
   congestion: '',
   spinUs: 0,
   spliceAfterBytes: 2 ** 20,
+  optimisticBytes: 4096,
 };
 
 const dayMs = 86_400_000;
@@ -47,6 +48,7 @@ export const engineBounds: Record<NumberOption, readonly [number, number]> = {
   windowBudgetBytes: [2 ** 20, 2 ** 40],
   spinUs: [0, 1000],
   spliceAfterBytes: [0, 2 ** 30],
+  optimisticBytes: [0, 2 ** 14],
 };
 
 /** Defaults filled in and bounds checked; throws `ERR_ONEHOP_ARGUMENT`. */

@@ -69,7 +69,7 @@ function startEngine(config: NodeConfig, handlers: Parameters<typeof Engine.star
     dialTimeoutMs: config.dialTimeout, handshakeTimeoutMs: config.handshakeTimeout,
     prefaceTimeoutMs: config.prefaceTimeout, connectTimeoutMs: config.connectTimeout,
     livenessMs: config.liveness, windowBudgetBytes: config.windowBudget,
-    congestion: config.congestion, spinUs: config.spin,
+    congestion: config.congestion, spinUs: config.spin, optimisticBytes: config.optimistic,
   }, handlers);
 }
 

@@ -147,6 +147,7 @@ engine::EngineOptions readOptions(Reader& reader, Napi::Value value) {
   options.congestion = reader.text(from, "congestion");
   options.spinUs = reader.u32(from, "spinUs");
   options.spliceAfterBytes = reader.u32(from, "spliceAfterBytes");
+  options.optimisticBytes = reader.u32(from, "optimisticBytes");
   return options;
 }
 

@@ -102,6 +102,7 @@ struct EngineOptions {
   std::string congestion;
   uint32_t spinUs = 0;
   uint32_t spliceAfterBytes = 1 << 20;
+  uint32_t optimisticBytes = 4096;
 };
 
 struct CredentialSpec {

@@ -47,6 +47,7 @@ Status checkOptions(const EngineOptions& o) {
   if (o.congestion.size() > 15) return outOfBounds("congestion");
   if (o.spinUs > 1000) return outOfBounds("spinUs");
   if (o.spliceAfterBytes > 1u << 30) return outOfBounds("spliceAfterBytes");
+  if (o.optimisticBytes > 1u << 14) return outOfBounds("optimisticBytes");
   return {};
 }
 

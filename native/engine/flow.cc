@@ -179,8 +179,10 @@ void Flow::startDial(RequestId request, std::unique_ptr<CompiledVerdict> verdict
 // SOCKS5.
 
 void Flow::onReadable() {
-  // A later state reads nothing: what the client sends early stays in its socket.
-  if (state_ != State::negotiating || !setup_ || !setup_->socks) return;
+  if (!setup_) return;
+  if (setup_->earlyRoom) return sendEarly();
+  // Otherwise a later state reads nothing: what the client sends early stays in its socket.
+  if (state_ != State::negotiating || !setup_->socks) return;
   Socks5& socks = *setup_->socks;
   std::string answer;
   while (socks.wants() > 0) {
@@ -396,12 +398,53 @@ void Flow::onTunnel(std::unique_ptr<hbone::Tunnel> tunnel, const hbone::TunnelIn
                     const h2::HeaderList&) {
   setup_->poolTicket = Handle{};
   if (facts.reused) note(FlowEventName::tunnelReused);
+  if (!facts.early) setup_->earlySent = 0;  // they went with a CONNECT that was repeated
   note(FlowEventName::connectOk, 200);
   connected(std::move(tunnel), facts.peerIdentity);
 }
 
+// What the downstream has said so far goes with the CONNECT instead of after its answer: a round trip
+// less. A SOCKS5 client or a program says nothing before it hears of the connection.
+void Flow::onEarlyRoom() {
+  setup_->earlySent = 0;
+  setup_->earlyRoom = setup_->downstream && !setup_->socks && !setup_->isDial;
+  if (setup_->earlyRoom) sendEarly();
+}
+
+void Flow::sendEarly() {
+  Setup& setup = *setup_;
+  std::string& early = setup.early;
+  const size_t most = shard_.options().optimisticBytes;
+  while (early.size() < most) {
+    const size_t before = early.size();
+    early.resize(most);
+    const iovec part{early.data() + before, most - before};
+    const io::IoResult read = setup.downstream->readv(&part, 1);
+    early.resize(before + read.bytes);
+    if (read.bytes == 0) break;  // an end or a failure is told again when the relay reads
+  }
+  const ByteSpan rest{reinterpret_cast<const uint8_t*>(early.data()) + setup.earlySent,
+                      early.size() - setup.earlySent};
+  if (!rest.empty() && shard_.pool().sendEarly(setup.poolTicket, rest)) {
+    setup.earlySent = early.size();
+  }
+}
+
+// False when it could not: the flow cannot go on without these bytes.
+bool Flow::passOnEarly(io::ByteStream& upstream) {
+  const std::string& early = setup_->early;
+  if (early.empty()) return true;
+  const iovec part{const_cast<char*>(early.data()) + setup_->earlySent,
+                   early.size() - setup_->earlySent};
+  if (part.iov_len > 0 && upstream.writev(&part, 1).bytes != part.iov_len) return false;
+  onMoved(true, early.size());
+  return true;
+}
+
 void Flow::onTunnelFailed(const Error& error) {
   setup_->poolTicket = Handle{};
+  setup_->earlyRoom = false;
+  setup_->earlySent = 0;
   if (error.reason == CloseReason::connectRefused) {
     note(FlowEventName::connectRefused, error.code);
   }
@@ -460,10 +503,15 @@ void Flow::connected(std::unique_ptr<io::ByteStream> upstream, const std::string
   counted_ = true;
   shard_.counters().add(counters_, CounterCell::opened, 1);
   shard_.counters().add(counters_, CounterCell::active, 1);
+  const bool passedOn = passOnEarly(*upstream);
   setup_.reset();
   io::RelayEvents& events = *this;
   relay_ = std::make_unique<io::Relay>(shard_.loop(), std::move(downstream), std::move(upstream),
                                        events);
+  if (!passedOn) {
+    relay_->abort(CloseReason::internal);
+    return end(CloseReason::internal, Side::upstream, 0, "early bytes were not taken");
+  }
   relay_->start();
 }
 

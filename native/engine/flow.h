@@ -89,6 +89,10 @@ class Flow final : public io::Retirable,
     io::NetContext context;
     io::Fd netns;  // of `context`, open while it may be dialled in
     Error lastError;
+    // Read from the downstream ahead of the answer, at most optimisticBytes; kept until it comes.
+    std::string early;
+    size_t earlySent = 0;
+    bool earlyRoom = false;
   };
 
   // io::RelayEvents.
@@ -102,6 +106,7 @@ class Flow final : public io::Retirable,
   void onTunnel(std::unique_ptr<hbone::Tunnel> tunnel, const hbone::TunnelInfo& facts,
                 const h2::HeaderList& response) override;
   void onTunnelFailed(const Error& error) override;
+  void onEarlyRoom() override;
   // io::StreamObserver: of the downstream until the relay takes it.
   void onReadable() override;
   void onWritable() override {}
@@ -117,6 +122,8 @@ class Flow final : public io::Retirable,
   void dialTunnel(const CompiledEndpoint& endpoint);
   void openLocal(const CompiledEndpoint& endpoint);
   void tryFailed(const Error& error);
+  void sendEarly();
+  bool passOnEarly(io::ByteStream& upstream);
   Result<io::BindChoice> bindChoice(const CompiledEndpoint& endpoint) const;
   void connected(std::unique_ptr<io::ByteStream> upstream, const std::string& peerIdentity);
   std::unique_ptr<io::ByteStream> openDownstream();

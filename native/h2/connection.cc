@@ -47,7 +47,7 @@ void Connection::start(Nanos now) {
 }
 
 void Connection::queueSettings() {
-  uint8_t payload[6 * 5];
+  uint8_t payload[6 * 6];
   size_t size = 0;
   const auto put = [&](SettingId id, uint32_t value) {
     store16(payload + size, static_cast<uint16_t>(id));
@@ -57,6 +57,7 @@ void Connection::queueSettings() {
   put(SettingId::headerTableSize, limits_.headerTableBytes);
   if (role_ == Role::client) put(SettingId::enablePush, 0);
   if (role_ == Role::server) put(SettingId::maxConcurrentStreams, limits_.streamsMax);
+  if (limits_.optimisticConnect) put(SettingId::optimisticConnect, 1);
   put(SettingId::initialWindowSize, limits_.windows.streamInitial);
   put(SettingId::maxHeaderListSize, static_cast<uint32_t>(limits_.headerListBytesMax));
   CHECK(size <= sizeof(payload));

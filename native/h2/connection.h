@@ -23,6 +23,7 @@ enum class Role : uint8_t { client, server };
 // Bounds of one connection; what each does when hit is beside it.
 struct Limits {
   uint32_t streamsMax = 200;               // peer-opened: REFUSED_STREAM beyond; a client sends none
+  bool optimisticConnect = false;          // a server: announce SettingId::optimisticConnect
   uint32_t peerStreamsAssumed = 100;       // our streams before the peer's SETTINGS arrive
   uint32_t headerTableBytes = 0;           // SETTINGS_HEADER_TABLE_SIZE we send
   size_t headerListBytesMax = 65536;       // stream refused; connection dropped at 4x
@@ -47,6 +48,7 @@ struct PeerSettings {
   uint32_t initialWindow = kWindowDefault;
   uint32_t frameBytesMax = kFrameSizeDefault;
   uint32_t headerListBytesMax = 0xffffffff;
+  bool optimisticConnect = false;
 };
 
 struct StreamClose {

@@ -53,6 +53,10 @@ enum class SettingId : uint16_t {
   initialWindowSize = 4,
   maxFrameSize = 5,
   maxHeaderListSize = 6,
+  // Ours, of the range for experiments (RFC 9113 11.3); whoever does not know it ignores it. 1 from a
+  // server: DATA that comes before the answer to its CONNECT is kept, within the stream's window, and
+  // delivered if the answer is 2xx, dropped if not.
+  optimisticConnect = 0xf0c1,
 };
 
 inline constexpr uint32_t kFrameSizeDefault = 16384;

@@ -161,6 +161,9 @@ bool FrameHandler::applySetting(uint16_t id, uint32_t value) {
     case SettingId::maxHeaderListSize:
       c_.peer_.headerListBytesMax = value;
       return true;
+    case SettingId::optimisticConnect:
+      c_.peer_.optimisticConnect = value == 1;
+      return true;
   }
   return true;  // unknown: ignored
 }

@@ -36,6 +36,7 @@ struct ConnectRequest {
 
 struct TunnelInfo {
   bool reused = false;
+  bool early = false;  // what Pool::sendEarly() took is part of this tunnel
   std::string peerIdentity;
   std::string localIdentity;
 };
@@ -47,6 +48,10 @@ class TunnelWaiter {
   virtual void onTunnel(std::unique_ptr<Tunnel> tunnel, const TunnelInfo& facts,
                         const h2::HeaderList& response) = 0;
   virtual void onTunnelFailed(const Error& error) = 0;
+  // The CONNECT was sent on a connection whose peer keeps DATA that comes before its answer: what is
+  // there to send now may go by Pool::sendEarly(). Called again, to begin anew, when the CONNECT is
+  // repeated on another connection. Comes before the outcome, or not at all.
+  virtual void onEarlyRoom() {}
 
  protected:
   ~TunnelWaiter() = default;

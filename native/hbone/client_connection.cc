@@ -105,6 +105,7 @@ void ClientConnection::cancel(Opening& opening) {
 void ClientConnection::giveBack(Opening& opening, const Error& error, bool again) {
   (given_.contains(opening) ? given_ : sent_).remove(opening);
   opening.client = nullptr;
+  opening.early = false;
   if (opening.tunnel) {
     opening.tunnel->opening = nullptr;
     opening.tunnel.reset();
@@ -133,6 +134,11 @@ bool ClientConnection::send(Opening& opening) {
   given_.remove(opening);
   sent_.pushBack(opening);
   ++streamsServed_;
+  if (h2_.peerSettings().optimisticConnect) {
+    h2_.setSource(*stream, opening.tunnel.get());
+    opening.early = true;
+    opening.waiter->onEarlyRoom();
+  }
   return true;
 }
 

@@ -28,6 +28,7 @@ struct Opening : ListLink<Opening> {
   Nanos since = 0;  // asked for
   uint8_t attempts = 0;
   bool reused = false;
+  bool early = false;  // DATA may go before the answer
 };
 
 // Told from the event loop. Openings given back are in no list.

@@ -210,7 +210,7 @@ void Pool::Impl::onOpened(ClientConnection& client, Opening& opening,
   openings.erase(opening.ticket);
   const Entry& entry = entryOf(client);
   if (opening.reused) ++stats.reused;
-  const TunnelInfo facts{opening.reused, client.peerIdentity(), entry.params.credentials->identity()};
+  const TunnelInfo facts{opening.reused, opening.early, client.peerIdentity(), entry.params.credentials->identity()};
   opening.waiter->onTunnel(std::move(opening.tunnel), facts, fields);
 }
 
@@ -374,6 +374,13 @@ Pool::~Pool() = default;
 Handle Pool::acquire(const PoolKey& key, const DialParams& params, const ConnectRequest& request,
                      TunnelWaiter& waiter) {
   return impl_->acquire(key, params, request, waiter);
+}
+
+bool Pool::sendEarly(Handle ticket, ByteSpan bytes) {
+  std::unique_ptr<Opening>* found = impl_->openings.find(ticket);
+  if (found == nullptr || !(*found)->early || !(*found)->tunnel) return false;
+  const iovec part{const_cast<uint8_t*>(bytes.data()), bytes.size()};
+  return (*found)->tunnel->writev(&part, 1).bytes == bytes.size();
 }
 
 void Pool::cancel(Handle ticket) { impl_->cancel(ticket); }

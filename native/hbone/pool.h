@@ -68,6 +68,9 @@ class Pool {
   // Never calls the waiter from inside. The waiter must live until its call or cancel().
   Handle acquire(const PoolKey& key, const DialParams& params, const ConnectRequest& request,
                  TunnelWaiter& waiter);
+  // From onEarlyRoom() to the outcome: sends at most Tunnel::kWriteBytesMax bytes in all ahead of the
+  // answer. False when they were not taken.
+  bool sendEarly(Handle ticket, ByteSpan bytes);
   // No call follows. A CONNECT already sent is reset; a dial others wait for goes on. Stale: no effect.
   void cancel(Handle ticket);
 

@@ -11,6 +11,7 @@ namespace {
 h2::Limits serverLimits(const ServerLimits& limits) {
   h2::Limits h2;
   h2.streamsMax = limits.streamsMax;
+  h2.optimisticConnect = limits.optimisticConnect;
   return h2;
 }
 

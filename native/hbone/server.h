@@ -42,6 +42,7 @@ class ConnectHandler {
 
 struct ServerLimits {
   uint32_t streamsMax = 200;
+  bool optimisticConnect = true;  // tell peers that DATA ahead of the answer is kept
   HboneDeadlines deadlines;
   transport::TlsCounters* tlsCounters = nullptr;  // of the loop; outlives the connections
 };

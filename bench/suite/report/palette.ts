@@ -26,7 +26,7 @@ const known: Readonly<Record<string, Tone>> = {
   'relay-epoll': tone('#7a8490', '#949eaa'),
   hbone: tone('#0860ca', '#4c9bff'),
   'hbone-spin': tone('#3c8ae8', '#7ab6ff'),
-  'hbone-optimistic': tone('#0a8ea6', '#3fc5dd'),
+  'hbone-honest': tone('#0a8ea6', '#3fc5dd'),
   'hbone-burdened': tone('#5f7fbf', '#8fa9e0'),
   'hbone-stalled': tone('#7d93b8', '#a9bbdc'),
   ztunnel: tone('#7a43d1', '#b78cff'),

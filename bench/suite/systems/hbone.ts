@@ -109,9 +109,9 @@ export const hboneSpin = variantOf({
   workloads: ['ping-1b-1', 'ping-1k-1', 'ping-1b-64', 'connect-1', 'http-1', 'rest'],
 });
 
-export const hboneOptimistic = variantOf({
-  name: 'hbone-optimistic', path: 'hbone, data sent before the answer to CONNECT',
-  flags: { optimistic: 'true' },
+export const hboneHonest = variantOf({
+  name: 'hbone-honest', path: 'hbone, no data before the answer to CONNECT',
+  flags: { optimistic: '0' },
   workloads: ['connect-1', 'connect-32', 'ping-1b-1', 'cold'],
 });
 

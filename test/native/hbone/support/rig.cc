@@ -115,6 +115,7 @@ void Request::onTunnel(std::unique_ptr<Tunnel> tunnel, const TunnelInfo& facts,
   EXPECT_FALSE(answered());
   opened = true;
   reused = facts.reused;
+  earlyKept = facts.early;
   peerIdentity = facts.peerIdentity;
   baggage = std::string(response.find("baggage").value_or(""));
   flow.join(std::move(tunnel));
@@ -124,6 +125,14 @@ void Request::onTunnelFailed(const Error& e) {
   EXPECT_FALSE(answered());
   failed = true;
   error = e;
+}
+
+void Request::onEarlyRoom() {
+  ++earlyRooms;
+  std::string bytes;
+  for (uint32_t i = 0; i < early; ++i) bytes.push_back(static_cast<char>(patternByte(i)));
+  if (early == 0) return;
+  EXPECT_TRUE(pool->sendEarly(ticket, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}));
 }
 
 // Server.
@@ -216,6 +225,7 @@ PoolKey HboneTest::keyFor(const std::string& expected) const {
 Request& HboneTest::open(const std::string& authority, const std::string& expected) {
   requests.push_back(std::make_unique<Request>(loop));
   Request& request = *requests.back();
+  request.pool = pool.get();
   params.expectedPeers = {expected};
   request.ticket = pool->acquire(keyFor(expected), params, {authority, {{"baggage", "x=y"}}}, request);
   EXPECT_FALSE(request.answered());

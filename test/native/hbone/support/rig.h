@@ -84,6 +84,7 @@ class Request final : public TunnelWaiter {
   void onTunnel(std::unique_ptr<Tunnel> tunnel, const TunnelInfo& facts,
                 const h2::HeaderList& response) override;
   void onTunnelFailed(const Error& error) override;
+  void onEarlyRoom() override;
   bool answered() const { return opened || failed; }
 
   Flow flow;
@@ -91,6 +92,10 @@ class Request final : public TunnelWaiter {
   bool opened = false;
   bool failed = false;
   bool reused = false;
+  Pool* pool = nullptr;
+  uint32_t early = 0;  // so many bytes of the pattern are sent ahead of the answer, where that is possible
+  int earlyRooms = 0;
+  bool earlyKept = false;
   std::string baggage;
   std::string peerIdentity;
   Error error;
