@@ -17,11 +17,13 @@ const unmeasured = {
   failures: 0, corrupt: 0, firstError: '', clientShare: 0, serverShare: 0,
 } as const;
 
-/** Private_Clean and Private_Dirty of a process, bytes. */
+/**
+ * Private_Dirty of a process, bytes. Not Private_Clean: pages of the program's own file are private
+ * to a process only as long as no other one runs that program.
+ */
 export async function privateBytes({ pid }: Pick<Peer, 'pid'>): Promise<number> {
   const text = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8');
-  const kib = [...text.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)];
-  return kib.reduce((sum, [, digits]) => sum + Number(digits) * 1024, 0);
+  return Number(/^Private_Dirty:\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024;
 }
 
 async function descriptorsOf(pid: number): Promise<number> {
