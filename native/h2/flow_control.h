@@ -70,7 +70,6 @@ class WindowShares {
   uint64_t arrivedBytes() const { return arrivedBytes_; }
   uint32_t busyStreams() const { return busyStreams_; }
   // Payload that was received and not passed on, of all streams.
-  uint64_t held() const { return held_; }
   bool overloaded() const;
 
  private:

@@ -126,14 +126,16 @@ TlsStream::Received TlsStream::resume() {
   if (partial_.size() == io::EventLoop::kReceiveBlock) {
     return {std::move(partial_), partialBegin_, partialBegin_ + std::exchange(partialBytes_, 0)};
   }
-  Received got{loop().receivePool().take(), 0, partialBytes_};
-  if (partialBytes_ > 0) std::memcpy(got.block.data(), partial_.data(), partialBytes_);
+  constexpr size_t kAt = io::EventLoop::kReceiveAt;
+  Received got{loop().receivePool().take(), kAt - partialBytes_, kAt};
+  if (partialBytes_ > 0) std::memcpy(got.block.data() + got.begin, partial_.data(), partialBytes_);
   forgetPartial();
   return got;
 }
 
 // Puts an unfinished record where the kernel's copy of what follows it is fast.
 void TlsStream::makeRoom(Received& got) {
+  if (got.end == io::EventLoop::kReceiveAt) return;  // where resume() put it
   const size_t rest = got.end - got.begin;
   CHECK(rest <= io::EventLoop::kReceiveAt);
   uint8_t* const at = got.block.data() + io::EventLoop::kReceiveAt - rest;
