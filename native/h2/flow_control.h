@@ -69,7 +69,6 @@ class WindowShares {
   uint32_t budget() const { return budget_; }
   uint64_t arrivedBytes() const { return arrivedBytes_; }
   uint32_t busyStreams() const { return busyStreams_; }
-  // Payload that was received and not passed on, of all streams.
   bool overloaded() const;
 
  private:
@@ -79,7 +78,7 @@ class WindowShares {
   Nanos nextSampleAt_ = 0;
   Nanos roundTripMin_ = 0;
   uint64_t arrivedBytes_ = 0;
-  uint64_t held_ = 0;
+  uint64_t held_ = 0;  // payload that was received and not passed on, of all streams
   uint64_t batchStartBytes_ = 0;
   uint64_t sampleStartBytes_ = 0;
   uint64_t busyRoundBytes_ = 0;  // arrivedBytes_ when the present busy round began
