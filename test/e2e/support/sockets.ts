@@ -9,28 +9,27 @@ export class SocksError extends Error {
   }
 }
 
-async function readExactly(socket: net.Socket, bytes: number): Promise<Buffer> {
-  for (;;) {
-    const chunk = socket.read(bytes) as Buffer | null;
-    if (chunk !== null) {
-      if (chunk.length < bytes) throw new Error(`ended after ${chunk.length} of ${bytes} bytes`);
-      return chunk;
-    }
-    if (socket.readableEnded || socket.destroyed) throw new Error('connection ended early');
-    await new Promise<void>((done, fail) => {
-      const clear = (): void => {
-        socket
-          .off('readable', onReadable)
-          .off('end', onEnd)
-          .off('error', onError)
-          .off('close', onEnd);
-      };
-      const onReadable = (): void => (clear(), done());
-      const onEnd = (): void => (clear(), fail(new Error('connection ended early')));
-      const onError = (error: Error): void => (clear(), fail(error));
-      socket.on('readable', onReadable).on('end', onEnd).on('error', onError).on('close', onEnd);
-    });
-  }
+/**
+ * The next `bytes` bytes. One listener stays for the whole wait: one that is taken off and put on
+ * again while a part of them is there is called again before any other event of the process.
+ */
+function readExactly(socket: net.Socket, bytes: number): Promise<Buffer> {
+  return new Promise((done, fail) => {
+    const look = (): void => {
+      const chunk = socket.read(bytes) as Buffer | null;
+      if (chunk === null && !socket.readableEnded && !socket.destroyed) return;
+      stop();
+      if (chunk === null) fail(new Error('connection ended early'));
+      else if (chunk.length < bytes) fail(new Error(`ended after ${chunk.length} of ${bytes} bytes`));
+      else done(chunk);
+    };
+    const broken = (error: Error): void => (stop(), fail(error));
+    const stop = (): void => {
+      socket.off('readable', look).off('end', look).off('close', look).off('error', broken);
+    };
+    socket.on('readable', look).on('end', look).on('close', look).on('error', broken);
+    look();
+  });
 }
 
 /** Connects to `host:port` through a SOCKS5 proxy; half-open like any plain socket of these tests. */
