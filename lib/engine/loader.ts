@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 import { messageOf } from '../base/error.js';
 import {
-  closeReasons, contractVersion, counterCells, endpointProtocols, engineCells, flowEvents,
-  listenerKinds, sides,
+  aeadChoices, closeReasons, contractVersion, counterCells, endpointProtocols, engineCells,
+  flowEvents, listenerKinds, sides,
 } from './contract.js';
 import type { NativeAddon } from './contract.js';
 import { EngineError } from './error.js';
@@ -85,7 +85,8 @@ export function opensslProblem(versions: Record<string, string>, nodeOpenssl: st
 }
 
 const tables: Record<string, readonly string[]> = {
-  listenerKinds, endpointProtocols, closeReasons, sides, flowEvents, counterCells, engineCells,
+  listenerKinds, endpointProtocols, closeReasons, sides, aeadChoices, flowEvents, counterCells,
+  engineCells,
 };
 
 /** '' when the addon speaks our contract, else the first difference. */

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 
 import type { Endpoint, EngineOptions, ListenSpec, Verdict } from './contract.js';
+import { aeadChoices } from './contract.js';
 import { EngineError } from './error.js';
 
 /** The same defaults as `native/engine/contract.h`. */
@@ -24,10 +25,11 @@ export const engineDefaults: EngineOptions = {
   spinUs: 0,
   spliceAfterBytes: 2 ** 20,
   optimisticBytes: 4096,
+  aead: 'fastest',
 };
 
 const dayMs = 86_400_000;
-type NumberOption = Exclude<keyof EngineOptions, 'congestion'>;
+type NumberOption = Exclude<keyof EngineOptions, 'congestion' | 'aead'>;
 
 /** Least and most, both allowed. */
 export const engineBounds: Record<NumberOption, readonly [number, number]> = {
@@ -67,6 +69,10 @@ export function engineOptions(given: Partial<EngineOptions>): EngineOptions {
       throw new EngineError('ERR_ONEHOP_ARGUMENT',
         `${name} is a whole number from ${least} to ${most}, not ${String(value)}`);
     }
+  }
+  if (!aeadChoices.includes(options.aead)) {
+    throw new EngineError('ERR_ONEHOP_ARGUMENT',
+      `aead is ${aeadChoices.join(' or ')}, not ${inspect(options.aead)}`);
   }
   return options;
 }

@@ -70,6 +70,7 @@ function startEngine(config: NodeConfig, handlers: Parameters<typeof Engine.star
     prefaceTimeoutMs: config.prefaceTimeout, connectTimeoutMs: config.connectTimeout,
     livenessMs: config.liveness, windowBudgetBytes: config.windowBudget,
     congestion: config.congestion, spinUs: config.spin, optimisticBytes: config.optimistic,
+    aead: config.aead,
   }, handlers);
 }
 

@@ -214,6 +214,7 @@ Napi::Object contractTables(Napi::Env env) {
       .text("endpointProtocols", joined(engine::kEndpointProtocolNames))
       .text("closeReasons", joined(kCloseReasonNames))
       .text("sides", joined(engine::kSideNames))
+      .text("aeadChoices", joined(engine::kAeadNames))
       .text("flowEvents", joined(engine::kFlowEventNames))
       .text("counterCells", joined(engine::kCounterCellNames))
       .text("engineCells", joined(engine::kEngineCellNames))

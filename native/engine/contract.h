@@ -7,6 +7,7 @@
 
 #include "base/close_reason.h"
 #include "base/result.h"
+#include "tls/aead.h"
 
 // The native twin of lib/engine/contract.ts: same names, same order, same meaning. The comments that
 // explain a field live there; only what differs natively is said here. A test compares the tables when
@@ -14,7 +15,7 @@
 
 namespace onehop::engine {
 
-inline constexpr uint32_t kContractVersion = 2;
+inline constexpr uint32_t kContractVersion = 3;
 
 // Packed onehop::Handle, below 2^53; 0 names nothing.
 using HandleValue = uint64_t;
@@ -71,6 +72,8 @@ inline constexpr const char* kCounterCellNames[] = {ONEHOP_COUNTER_CELLS(X)};
 inline constexpr const char* kEngineCellNames[] = {ONEHOP_ENGINE_CELLS(X)};
 #undef X
 
+inline constexpr const char* kAeadNames[] = {"fastest", "openssl"};  // as tls::AeadChoice
+
 template <typename T, size_t N>
 constexpr size_t countOf(const T (&)[N]) {
   return N;
@@ -78,6 +81,7 @@ constexpr size_t countOf(const T (&)[N]) {
 inline constexpr size_t kListenerKindCount = countOf(kListenerKindNames);
 inline constexpr size_t kEndpointProtocolCount = countOf(kEndpointProtocolNames);
 inline constexpr size_t kSideCount = countOf(kSideNames);
+inline constexpr size_t kAeadCount = countOf(kAeadNames);
 inline constexpr size_t kFlowEventCount = countOf(kFlowEventNames);
 inline constexpr size_t kCounterCells = countOf(kCounterCellNames);
 inline constexpr size_t kEngineCells = countOf(kEngineCellNames);
@@ -103,6 +107,7 @@ struct EngineOptions {
   uint32_t spinUs = 0;
   uint32_t spliceAfterBytes = 1 << 20;
   uint32_t optimisticBytes = 4096;
+  tls::AeadChoice aead = tls::AeadChoice::fastest;
 };
 
 struct CredentialSpec {

@@ -8,8 +8,7 @@
 #include "base/bytes.h"
 #include "base/record_size.h"
 #include "base/result.h"
-
-struct evp_cipher_ctx_st;
+#include "tls/aead.h"
 
 namespace onehop::tls {
 
@@ -45,14 +44,10 @@ size_t suiteKeyBytes(Suite suite);
 // HKDF-Expand-Label with an empty context (RFC 8446 7.1).
 void expandLabel(Suite suite, const uint8_t* secret, const char* label, MutableByteSpan out);
 
-struct AeadFree {
-  void operator()(evp_cipher_ctx_st* context) const;
-};
-
-// Key, nonce and sequence of one direction; one AEAD context, keyed once per traffic secret.
+// Key, nonce and sequence of one direction; one AEAD, keyed once per traffic secret.
 class RecordKey {
  public:
-  RecordKey(const TrafficState& state, bool seal);
+  RecordKey(const TrafficState& state, Direction direction, AeadChoice choice);
   RecordKey(const RecordKey&) = delete;
   RecordKey& operator=(const RecordKey&) = delete;
   ~RecordKey();
@@ -66,14 +61,16 @@ class RecordKey {
   void install();
   TrafficState state_;
   std::array<uint8_t, 12> iv_{};
-  bool seal_;
-  std::unique_ptr<evp_cipher_ctx_st, AeadFree> aead_;
+  Direction direction_;
+  AeadChoice choice_;
+  std::unique_ptr<Aead> aead_;
 };
 static_assert(sizeof(RecordKey) <= 96);
 
 class RecordSealer : public RecordKey {
  public:
-  explicit RecordSealer(const TrafficState& state) : RecordKey(state, true) {}
+  explicit RecordSealer(const TrafficState& state, AeadChoice choice = AeadChoice::fastest)
+      : RecordKey(state, Direction::seal, choice) {}
   // `record` holds [5 header][plaintext][1 type][16 tag]; the caller has filled only the plaintext.
   // Returns the record's length. plaintextBytes <= kRecordPlaintextMax (checked).
   size_t seal(uint8_t* record, size_t plaintextBytes, ContentType type);
@@ -86,7 +83,8 @@ struct OpenedRecord {
 
 class RecordOpener : public RecordKey {
  public:
-  explicit RecordOpener(const TrafficState& state) : RecordKey(state, false) {}
+  explicit RecordOpener(const TrafficState& state, AeadChoice choice = AeadChoice::fastest)
+      : RecordKey(state, Direction::open, choice) {}
   // Opens one whole record in place. Error code: the alert to send. On failure the bytes are wiped.
   Result<OpenedRecord> open(MutableByteSpan record);
 };

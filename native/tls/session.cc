@@ -117,15 +117,16 @@ Status Session::feedHandshake(MutableByteSpan record) {
     failed_ = true;
     if (handshake_->alertDue() != 0) {
       if (handshake_->secretsKnown()) {
-        sealer_ = std::make_unique<RecordSealer>(handshake_->traffic(server));
+        sealer_ = std::make_unique<RecordSealer>(handshake_->traffic(server), handshake_->aead());
       }
       queueAlert(handshake_->alertDue());
     }
     return status;
   }
   if (!handshake_->done()) return {};
-  opener_ = std::make_unique<RecordOpener>(handshake_->traffic(!server));
-  sealer_ = std::make_unique<RecordSealer>(handshake_->traffic(server));
+  const AeadChoice aead = handshake_->aead();
+  opener_ = std::make_unique<RecordOpener>(handshake_->traffic(!server), aead);
+  sealer_ = std::make_unique<RecordSealer>(handshake_->traffic(server), aead);
   peerIdentity_ = handshake_->peerIdentity();
   handshake_.reset();
   return {};

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import {
-  closeReasons, contractVersion, counterCells, endpointProtocols, engineCells, flowEvents,
-  listenerKinds, sides,
+  aeadChoices, closeReasons, contractVersion, counterCells, endpointProtocols, engineCells,
+  flowEvents, listenerKinds, sides,
 } from '../../lib/engine/contract.js';
 import { codeOf } from '../../lib/engine/error.js';
 import {
@@ -33,6 +33,11 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
+function hasVectorAes(): boolean {
+  const flags = /^flags\s*: (.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' ') ?? [];
+  return ['avx2', 'vaes', 'vpclmulqdq'].every((flag) => flags.includes(flag));
+}
+
 describe('the contract', () => {
   it('is the same on both sides of the seam', () => {
     expect(contractProblem(loadAddon().contract())).toBe('');
@@ -42,7 +47,7 @@ describe('the contract', () => {
       version: contractVersion, listenerKinds: listenerKinds.join(), sides: sides.join(),
       endpointProtocols: endpointProtocols.join(), closeReasons: closeReasons.join(),
       flowEvents: flowEvents.join(), counterCells: counterCells.join(),
-      engineCells: engineCells.join(),
+      engineCells: engineCells.join(), aeadChoices: aeadChoices.join(),
     };
     expect(contractProblem(same)).toBe('');
     expect(contractProblem({ ...same, version: 0 })).toContain('version 0');
@@ -55,8 +60,9 @@ describe('the contract', () => {
       const [base = '0', shift = '0'] = (value ?? '').replace(/'|u?ll/g, '').split('<<');
       return [name, Number(base) * 2 ** Number(shift)];
     });
-    const { congestion, ...numbers } = engineDefaults;
-    expect(congestion).toBe('');
+    const { congestion, aead, ...numbers } = engineDefaults;
+    expect([congestion, aead]).toEqual(['', 'fastest']);
+    expect(body).toContain('AeadChoice aead = tls::AeadChoice::fastest;');
     expect(Object.fromEntries(found)).toEqual(numbers);
   });
 });
@@ -66,6 +72,7 @@ describe('the loader', () => {
     const versions = loadAddon().versions();
     expect(versions['openssl']).toBe(process.versions.openssl?.split('+')[0]);
     expect(versions['mismatch']).toBe('');
+    expect(versions['aead']).toBe(hasVectorAes() ? 'vector' : 'openssl');
   });
   it('refuses other platforms and architectures by name', () => {
     expect(isSupported({ ...host, platform: 'darwin', libc: '' })).toBe(false);
