@@ -78,7 +78,7 @@ uint32_t WindowShares::streamCredit(const Stream& stream) const {
   const int64_t target = share();
   const int64_t outstanding = stream.receiveWindow_ + stream.creditDue_ + stream.unconsumed_;
   const int64_t missing = target - outstanding;
-  return missing >= target / 4 ? static_cast<uint32_t>(missing) : 0;
+  return missing >= target / 2 ? static_cast<uint32_t>(missing) : 0;
 }
 
 void WindowShares::noteBusy(Stream& stream) {
