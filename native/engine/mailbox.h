@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "engine/take_all_queue.h"
+#include "base/take_all_queue.h"
 
 namespace onehop::engine {
 

@@ -5,7 +5,7 @@
 
 #include "base/intrusive_list.h"
 #include "engine/engine.h"
-#include "engine/take_all_queue.h"
+#include "base/take_all_queue.h"
 #include "io/event_loop.h"
 
 namespace onehop::engine {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "io/slice.h"
+
 namespace onehop::engine {
 
 namespace {
@@ -14,6 +16,8 @@ namespace {
 constexpr int kTunnelUnsentBytes = 256 * 1024;
 // After stop: for closing connections to send their last bytes.
 constexpr Nanos kStopGrace = 1500 * kMillisecond;
+// JavaScript, handshakes and other programs on the same processor do not keep a shard waiting long.
+constexpr Nanos kSlice = 100 * kMicrosecond;
 constexpr int kCutPasses = 4;  // in which a connection that is closed twice is gone
 
 uint64_t seed() {
@@ -46,6 +50,7 @@ io::LoopOptions loopOptions(const EngineOptions& options) {
   io::LoopOptions loop;
   loop.spinUs = options.spinUs;
   loop.spliceAfterBytes = options.spliceAfterBytes;
+  loop.helper = true;  // handshakes
   return loop;
 }
 
@@ -81,6 +86,7 @@ void Shard::join() {
 }
 
 void Shard::run() {
+  io::setSchedulerSlice(kSlice);
   while (!stopped_) {
     loop_.runOnce(-1);
     publishGauges();

@@ -55,10 +55,12 @@ EventLoop::EventLoop(LoopOptions options)
   CHECK(options_.eventsPerPass >= 1 && options_.eventsPerPass <= kEventsMax);
   refreshNow();
   lastTick_ = now_ / kTick;
+  if (options_.helper) helper_ = std::make_unique<Helper>(*this);
 }
 
 EventLoop::~EventLoop() {
   endPass();
+  helper_.reset();
   CHECK(timers_ == 0);
   if (wakeFd_ >= 0) close(wakeFd_);
   if (epollFd_ >= 0) close(epollFd_);
@@ -219,6 +221,7 @@ bool EventLoop::runOnce(Nanos maxWait) {
     }
     // Read and written in one: what was posted before a wake() that found it set is seen below.
     wakePending_.exchange(false, std::memory_order_acq_rel);
+    if (helper_ != nullptr) helper_->finishAll();
     if (wakeObserver_ != nullptr) wakeObserver_->onWake();
   }
   pending_ = nullptr;

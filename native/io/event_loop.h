@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/intrusive_list.h"
 #include "base/result.h"
+#include "io/helper.h"
 
 namespace onehop::io {
 
@@ -77,6 +78,7 @@ struct LoopOptions {
   int64_t spinUs = 0;      // longest busy poll before sleeping; 0 never spins
   // A direction between two sockets that moved this much without a pause turns to splice; 0 never does.
   uint32_t spliceAfterBytes = 1024 * 1024;
+  bool helper = false;  // long computations go to a thread of their own: see offload()
 };
 
 struct LoopStats {
@@ -86,7 +88,8 @@ struct LoopStats {
   uint64_t splicedBytes = 0;  // that went through a pipe instead of our memory
 };
 
-// One epoll set, one thread. Only wake() and requestStop() may be called from other threads.
+// One epoll set, one thread, and where asked for one more that computes for it. Only wake() and
+// requestStop() may be called from other threads.
 class EventLoop {
  public:
   static constexpr Nanos kTick = 8 * kMillisecond;
@@ -119,6 +122,9 @@ class EventLoop {
   bool runOnce(Nanos maxWait);
   void requestStop();
   void wake();
+  // Where offloads() says so: computing that takes long enough to keep others waiting goes here.
+  bool offloads() const { return options_.helper; }
+  void offload(std::unique_ptr<Errand> errand) { helper_->send(std::move(errand)); }
   void setWakeObserver(WakeObserver* observer) { wakeObserver_ = observer; }
 
   BufferPool& receivePool() { return receivePool_; }
@@ -171,6 +177,7 @@ class EventLoop {
   BufferPool scratchPool_;
   PooledBlock scratch_;
   LoopStats stats_;
+  std::unique_ptr<Helper> helper_;
 };
 
 }  // namespace onehop::io

@@ -65,6 +65,19 @@ void Session::queueAlert(uint8_t alert) {
 }
 
 Status Session::feed(MutableByteSpan bytes, size_t* consumed, PlaintextSink& sink) {
+  return feedRecords(bytes, consumed, &sink);
+}
+
+Status Session::advance(MutableByteSpan bytes, size_t* consumed) {
+  return feedRecords(bytes, consumed, nullptr);
+}
+
+bool Session::startsWithRecord(ByteSpan bytes) {
+  return bytes.size() >= kRecordHeader && bytes.size() >= kRecordHeader + load16(bytes.data() + 3);
+}
+
+// Without a sink only the records of the handshake.
+Status Session::feedRecords(MutableByteSpan bytes, size_t* consumed, PlaintextSink* sink) {
   *consumed = 0;
   if (failed_) {
     if (handshake_ && handshake_->failed()) return handshake_->feed({}, output_);
@@ -72,7 +85,7 @@ Status Session::feed(MutableByteSpan bytes, size_t* consumed, PlaintextSink& sin
   }
   bool stop = false;
   while (!stop && bytes.size() - *consumed >= kRecordHeader) {
-    if (peerClosed_) break;
+    if (peerClosed_ || (established() && sink == nullptr)) break;
     uint8_t* at = bytes.data() + *consumed;
     const size_t size = kRecordHeader + load16(at + 3);
     Status header = checkHeader(at);
@@ -80,7 +93,7 @@ Status Session::feed(MutableByteSpan bytes, size_t* consumed, PlaintextSink& sin
     if (size > bytes.size() - *consumed) break;
     *consumed += size;
     const MutableByteSpan record(at, size);
-    Status status = established() ? feedRecord(record, sink, &stop) : feedHandshake(record);
+    Status status = established() ? feedRecord(record, *sink, &stop) : feedHandshake(record);
     if (!status.ok()) return status;
   }
   if (peerClosed_) *consumed = bytes.size();  // RFC 8446 6.1: what follows is ignored

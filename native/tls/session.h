@@ -51,6 +51,11 @@ class Session {
   // is dead and returns it again: send what takeOutput() gives (the alert), then close. A client whose
   // first step failed says so at the first feed(), which may bring no bytes.
   Status feed(MutableByteSpan bytes, size_t* consumed, PlaintextSink& sink);
+  // The same for a handshake, which may take a millisecond, and stops where it is over: the rest is for
+  // feed(). No other thread may use the session meanwhile.
+  Status advance(MutableByteSpan bytes, size_t* consumed);
+  // Whether the first record in `bytes` is whole.
+  static bool startsWithRecord(ByteSpan bytes);
   // The transport met FIN: an error unless close_notify came before.
   Status feedEnd();
   bool hasOutput() const;
@@ -71,6 +76,7 @@ class Session {
 
  private:
   explicit Session(Role role);
+  Status feedRecords(MutableByteSpan bytes, size_t* consumed, PlaintextSink* sink);
   Status checkHeader(const uint8_t* header);
   Status feedHandshake(MutableByteSpan record);
   Status feedRecord(MutableByteSpan record, PlaintextSink& sink, bool* stop);

@@ -23,6 +23,26 @@ constexpr size_t kOutputLeast = 64;  // see tls::Session::takeOutput
 using io::IoResult;
 using io::IoState;
 
+// One step of the handshake, by the loop's helper.
+class TlsStream::Step final : public io::Errand {
+ public:
+  Step(TlsStream& stream, std::unique_ptr<tls::Session> session, ByteSpan bytes)
+      : stream_(&stream), session_(std::move(session)), bytes_(bytes.begin(), bytes.end()) {}
+
+  void work() override { status_ = session_->advance(bytes_, &consumed_); }
+  void finish() override {
+    if (stream_ != nullptr) stream_->onStepDone(std::move(session_), status_, consumed_);
+  }
+  void abandon() { stream_ = nullptr; }  // on the loop's thread, as finish()
+
+ private:
+  TlsStream* stream_;
+  std::unique_ptr<tls::Session> session_;
+  std::vector<uint8_t> bytes_;
+  Status status_;
+  size_t consumed_ = 0;
+};
+
 std::unique_ptr<TlsStream> TlsStream::server(std::unique_ptr<io::TcpStream> socket,
                                              std::shared_ptr<const tls::Credentials> credentials,
                                              TlsEvents& events, TlsCounters* counters) {
@@ -48,8 +68,14 @@ TlsStream::TlsStream(std::unique_ptr<io::TcpStream> socket, std::unique_ptr<tls:
 }
 
 TlsStream::~TlsStream() {
+  if (step_ != nullptr) step_->abandon();
   leaveHandshake(nullptr);
   socket_->setObserver(nullptr);
+}
+
+const std::string& TlsStream::peerIdentity() const {
+  static const std::string none;
+  return session_ != nullptr ? session_->peerIdentity() : none;
 }
 
 void TlsStream::start(Nanos deadline) {
@@ -68,6 +94,7 @@ void TlsStream::leaveHandshake(uint64_t TlsCounters::*outcome) {
 }
 
 void TlsStream::countKeyUpdates() {
+  if (session_ == nullptr) return;
   const uint64_t all = session_->keyUpdates();
   if (all == keyUpdatesCounted_) return;
   if (counters_ != nullptr) counters_->keyUpdates += all - keyUpdatesCounted_;
@@ -79,6 +106,7 @@ void TlsStream::countKeyUpdates() {
 void TlsStream::receive() {
   readAgain_ = false;
   if (closing_) return discard();
+  if (step_ != nullptr) return;  // onStepDone goes on here
   Received got = resume();
   turnRecords_ = 0;
   turnUntil_ = 0;
@@ -104,10 +132,36 @@ void TlsStream::receive() {
   PassHook::schedule(loop());
 }
 
-// Hands on the whole records; false when it is over.
+// Hands on the whole records; false when it is over for now.
 bool TlsStream::takeBytes(Received& got) {
+  const MutableByteSpan bytes{got.block.data() + got.begin, got.end - got.begin};
+  if (!session_->established() && loop().offloads() && tls::Session::startsWithRecord(bytes)) {
+    auto step = std::make_unique<Step>(*this, std::move(session_), bytes);
+    step_ = step.get();
+    keep(std::move(got));
+    loop().offload(std::move(step));
+    return false;
+  }
   size_t used = 0;
-  const Status fed = session_->feed({got.block.data() + got.begin, got.end - got.begin}, &used, *this);
+  const Status fed = session_->feed(bytes, &used, *this);
+  return handOn(got, fed, used);
+}
+
+void TlsStream::onStepDone(std::unique_ptr<tls::Session> session, const Status& status,
+                           size_t consumed) {
+  step_ = nullptr;
+  if (closing_ || broken_ || released_) return;  // without the session: nothing is sent any more
+  session_ = std::move(session);
+  Received got = resume();
+  if (!handOn(got, status, consumed)) return;
+  if (got.begin < got.end && !takeBytes(got)) return;
+  keep(std::move(got));
+  readAgain_ = true;
+  PassHook::schedule(loop());
+}
+
+// What was fed came to `fed`; `used` bytes of it are done with.
+bool TlsStream::handOn(Received& got, const Status& fed, size_t used) {
   if (fed.ok()) announce();
   countKeyUpdates();
   events_.onBatchEnd();
@@ -222,7 +276,7 @@ void TlsStream::onStreamFailed(CloseReason reason, int code) {
 void TlsStream::onPassEnd() {
   if (released_) return;
   size_t used = 0;
-  if (!established_ && !closing_) {
+  if (!established_ && !closing_ && step_ == nullptr) {
     const Status status = session_->feed({}, &used, *this);  // tells of a session dead from the start
     if (!status.ok()) return close(status.error());
     announce();  // a session that was resumed
@@ -245,7 +299,7 @@ void TlsStream::onTimer() {
 // Moves handshake, KeyUpdate and alert records into the block. They come between records, never into
 // the one being filled.
 void TlsStream::drainOutput() {
-  if (!session_->hasOutput()) return;
+  if (session_ == nullptr || !session_->hasOutput()) return;
   if (fillBytes_ > 0) sealFill();
   if (!send_) send_ = loop().sendPool().take();
   while (session_->hasOutput() && send_.size() - sendEnd_ >= kOutputLeast) {
@@ -348,7 +402,7 @@ void TlsStream::beginLinger() {
   closing_ = true;
   leaveHandshake(nullptr);
   forgetPartial();
-  session_->close();
+  if (session_ != nullptr) session_->close();
   Timer::arm(loop(), kLinger);
   readAgain_ = true;  // what waits unread would turn our close into a reset
   PassHook::schedule(loop());

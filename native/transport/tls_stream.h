@@ -69,7 +69,7 @@ class TlsStream final : public io::Retirable,
   void start(Nanos deadline);
   bool established() const { return established_; }
   bool closed() const { return closed_ || closing_; }
-  const std::string& peerIdentity() const { return session_->peerIdentity(); }  // '' until established
+  const std::string& peerIdentity() const;  // '' until established
 
   // Room in the record being filled, at least `least` (<= 4096) bytes; empty when the block is full.
   MutableByteSpan room(size_t least);
@@ -106,7 +106,11 @@ class TlsStream final : public io::Retirable,
     size_t begin;
     size_t end;
   };
+  class Step;
   void receive();
+  void offloadStep(Received got);
+  void onStepDone(std::unique_ptr<tls::Session> session, const Status& status, size_t consumed);
+  bool handOn(Received& got, const Status& fed, size_t used);
   bool takeBytes(Received& got);
   Received resume();
   void makeRoom(Received& got);
@@ -127,7 +131,8 @@ class TlsStream final : public io::Retirable,
   void release();
 
   std::unique_ptr<io::TcpStream> socket_;
-  std::unique_ptr<tls::Session> session_;
+  std::unique_ptr<tls::Session> session_;  // null while a step of the handshake is elsewhere
+  Step* step_ = nullptr;                   // that one; the loop's
   TlsEvents& events_;
   TlsCounters* counters_;
   PooledBlock partial_;           // an unfinished record, or what a turn left; empty when idle
@@ -153,6 +158,6 @@ class TlsStream final : public io::Retirable,
   bool readAgain_ = false;  // more may wait in the socket than one turn may take
   bool released_ = false;
 };
-static_assert(sizeof(TlsStream) <= 256);
+static_assert(sizeof(TlsStream) <= 264);
 
 }  // namespace onehop::transport

@@ -88,7 +88,14 @@ struct End final : TlsEvents {
   CloseReason reason = CloseReason::none;
 };
 
-struct TlsStreamTest : testing::Test {
+io::LoopOptions loopOptions(bool helper) {
+  io::LoopOptions options;
+  options.helper = helper;
+  return options;
+}
+
+// The parameter: whether handshakes are computed by the loop's helper.
+struct TlsStreamTest : testing::TestWithParam<bool> {
   void SetUp() override { ASSERT_TRUE(loop.init().ok()); }
   template <typename F>
   bool runUntil(F&& done, Nanos most = 20 * kSecond) {
@@ -106,7 +113,7 @@ struct TlsStreamTest : testing::Test {
     client.begin(std::move(a), tls::Session::client(testCredentials(kClientId), {expected}));
     server.begin(std::move(b), tls::Session::server(testCredentials(kServerId)));
   }
-  io::EventLoop loop;
+  io::EventLoop loop{loopOptions(GetParam())};
   End client{loop}, server{loop};
 };
 
@@ -117,7 +124,7 @@ std::string pattern(size_t bytes) {
   return text;
 }
 
-TEST_F(TlsStreamTest, CarriesBytesBothWaysAndHoldsNoBufferWhenIdle) {
+TEST_P(TlsStreamTest, CarriesBytesBothWaysAndHoldsNoBufferWhenIdle) {
   client.toSend = pattern(8 << 20);
   server.toSend = pattern(3 << 20);
   connect();
@@ -142,7 +149,7 @@ TEST_F(TlsStreamTest, CarriesBytesBothWaysAndHoldsNoBufferWhenIdle) {
   EXPECT_EQ(server.counters.recordsSealed, client.counters.recordsOpened);
 }
 
-TEST_F(TlsStreamTest, GivesBuffersBackAfterAQuietWhile) {
+TEST_P(TlsStreamTest, GivesBuffersBackAfterAQuietWhile) {
   client.toSend = pattern(1 << 20);
   connect();
   ASSERT_TRUE(runUntil([&] { return server.received.size() == client.toSend.size(); }));
@@ -151,7 +158,7 @@ TEST_F(TlsStreamTest, GivesBuffersBackAfterAQuietWhile) {
   EXPECT_EQ(loop.keptBytes(), 0u);
 }
 
-TEST_F(TlsStreamTest, PacksSmallCommitsIntoOneRecord) {
+TEST_P(TlsStreamTest, PacksSmallCommitsIntoOneRecord) {
   client.toSend = pattern(9000);
   connect();
   ASSERT_TRUE(runUntil([&] { return server.received.size() == 9000; }));
@@ -161,7 +168,7 @@ TEST_F(TlsStreamTest, PacksSmallCommitsIntoOneRecord) {
 }
 
 // Ten thousand records of a byte each in one receive: the others of the loop have their turn meanwhile.
-TEST_F(TlsStreamTest, TinyRecordsDoNotKeepTheLoop) {
+TEST_P(TlsStreamTest, TinyRecordsDoNotKeepTheLoop) {
   connect();
   ASSERT_TRUE(runUntil([&] { return client.established && server.established; }));
   const std::string text = pattern(10000);
@@ -185,7 +192,7 @@ TEST_F(TlsStreamTest, TinyRecordsDoNotKeepTheLoop) {
   EXPECT_EQ(loop.receivePool().lent(), 0u);
 }
 
-TEST_F(TlsStreamTest, ChangesKeysInMidStreamAndCountsIt) {
+TEST_P(TlsStreamTest, ChangesKeysInMidStreamAndCountsIt) {
   tls::EstablishedState state;
   state.role = tls::Role::client;
   state.write.secret.fill(1);
@@ -209,7 +216,7 @@ TEST_F(TlsStreamTest, ChangesKeysInMidStreamAndCountsIt) {
   EXPECT_EQ(client.counters.handshakesOk, 0u) << "that was done elsewhere";
 }
 
-TEST_F(TlsStreamTest, ClosesInOrderAfterTheLastByte) {
+TEST_P(TlsStreamTest, ClosesInOrderAfterTheLastByte) {
   client.toSend = pattern(100000);
   connect();
   ASSERT_TRUE(runUntil([&] { return client.sent == client.toSend.size(); }));
@@ -220,7 +227,7 @@ TEST_F(TlsStreamTest, ClosesInOrderAfterTheLastByte) {
   EXPECT_FALSE(client.closed);
 }
 
-TEST_F(TlsStreamTest, TellsBothEndsOfAWrongPeerAndDeliversTheAlert) {
+TEST_P(TlsStreamTest, TellsBothEndsOfAWrongPeerAndDeliversTheAlert) {
   connect("spiffe://cluster.local/ns/x/sa/other");
   ASSERT_TRUE(runUntil([&] { return client.released && server.released; }));
   EXPECT_EQ(client.reason, CloseReason::tlsIdentity);
@@ -233,7 +240,7 @@ TEST_F(TlsStreamTest, TellsBothEndsOfAWrongPeerAndDeliversTheAlert) {
   }
 }
 
-TEST_F(TlsStreamTest, GivesUpOnASilentPeer) {
+TEST_P(TlsStreamTest, GivesUpOnASilentPeer) {
   auto [a, b] = pair();
   server.begin(std::move(b), tls::Session::server(testCredentials(kServerId)), 50 * kMillisecond);
   ASSERT_TRUE(runUntil([&] { return server.released; }));
@@ -241,7 +248,7 @@ TEST_F(TlsStreamTest, GivesUpOnASilentPeer) {
   EXPECT_EQ(server.counters.handshakesFailed, 1u);
 }
 
-TEST_F(TlsStreamTest, ReportsATruncatedStream) {
+TEST_P(TlsStreamTest, ReportsATruncatedStream) {
   connect();
   ASSERT_TRUE(runUntil([&] { return server.established; }));
   client.stream->abort();
@@ -251,7 +258,7 @@ TEST_F(TlsStreamTest, ReportsATruncatedStream) {
   EXPECT_NE(server.reason, CloseReason::complete);
 }
 
-TEST_F(TlsStreamTest, AnswersGarbageWithAnAlertAndKeepsNothing) {
+TEST_P(TlsStreamTest, AnswersGarbageWithAnAlertAndKeepsNothing) {
   auto [a, b] = pair();
   server.begin(std::move(b), tls::Session::server(testCredentials(kServerId)));
   ASSERT_EQ(send(a.get(), "GET / HTTP/1.1\r\n\r\n", 18, 0), 18);
@@ -262,7 +269,7 @@ TEST_F(TlsStreamTest, AnswersGarbageWithAnAlertAndKeepsNothing) {
   EXPECT_EQ(loop.sendPool().lent(), 0u);
 }
 
-TEST_F(TlsStreamTest, AnUnfinishedRecordPinsNoPoolBlock) {
+TEST_P(TlsStreamTest, AnUnfinishedRecordPinsNoPoolBlock) {
   auto [a, b] = pair();
   server.begin(std::move(b), tls::Session::server(testCredentials(kServerId)));
   const uint8_t start[] = {22, 3, 1, 0x10, 0, 1, 0};
@@ -274,6 +281,43 @@ TEST_F(TlsStreamTest, AnUnfinishedRecordPinsNoPoolBlock) {
   EXPECT_EQ(server.counters.handshakesActive, 0u);
   EXPECT_EQ(server.counters.handshakesFailed, 0u) << "given up by us";
 }
+
+// Whatever happens to a stream while a step of its handshake is computed elsewhere.
+TEST_P(TlsStreamTest, MayEndAtAnyPointOfItsHandshake) {
+  for (int passes = 0; passes < 12; ++passes) {
+    for (const bool inOrder : {false, true}) {
+      auto [a, b] = pair();
+      End one(loop), other(loop);
+      one.begin(std::move(a), tls::Session::client(testCredentials(kClientId), {kServerId}));
+      other.begin(std::move(b), tls::Session::server(testCredentials(kServerId)));
+      for (int i = 0; i < passes; ++i) loop.runOnce(kMillisecond);
+      if (inOrder) {
+        other.stream->closeInOrder();
+        ASSERT_TRUE(runUntil([&] { return one.released && other.released; }));
+        EXPECT_FALSE(other.closed);
+      } else {
+        other.stream->abort();
+        other.stream.reset();
+        ASSERT_TRUE(runUntil([&] { return one.released; }));
+      }
+      EXPECT_TRUE(one.closed);
+    }
+  }
+}
+
+// The client's first records come right behind its Finished: they are no part of the handshake.
+TEST_P(TlsStreamTest, HandsOnWhatCameWithTheEndOfTheHandshake) {
+  client.toSend = pattern(300);
+  connect();
+  ASSERT_TRUE(runUntil([&] { return server.received.size() == client.toSend.size(); }));
+  EXPECT_TRUE(server.received == client.toSend);
+  client.stream->closeInOrder();
+  ASSERT_TRUE(runUntil([&] { return client.released && server.released; }));
+  EXPECT_EQ(server.reason, CloseReason::complete);
+}
+
+INSTANTIATE_TEST_SUITE_P(Handshakes, TlsStreamTest, testing::Bool(),
+                         [](const auto& test) { return test.param ? "helper" : "here"; });
 
 }  // namespace
 }  // namespace onehop::transport

@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 
-namespace onehop::engine {
+namespace onehop {
 
 // A queue of many producers whose one consumer takes everything there is, in order. No lock: producers
 // push on an atomic stack, the consumer swaps it out and turns it round. T has `std::unique_ptr<T>
@@ -61,4 +61,4 @@ class TakeAllQueue {
   std::atomic<size_t> size_{0};
 };
 
-}  // namespace onehop::engine
+}  // namespace onehop
