@@ -8,7 +8,7 @@
  */
 
 /** Bumped on every change of shape or order on either side. */
-export const contractVersion = 3;
+export const contractVersion = 4;
 
 /** A number below 2^53 that names a native object; 0 names nothing. */
 export type Handle = number;
@@ -284,13 +284,31 @@ export interface Delivery {
   peerIdentity: string;
 }
 
+/** Numbers of one packed summary; `kind`, `reason`, `side` and `event` are places in their tables. */
+export const summaryNumbers = [
+  'shard', 'flow', 'key', 'listener', 'kind', 'endpoint', 'generation', 'startedMs', 'durationUs',
+  'bytesUp', 'bytesDown', 'reason', 'side', 'code', 'events',
+] as const;
+export const summaryTexts = [
+  'source', 'destination', 'authority', 'peerIdentity', 'dialled', 'traceId', 'detail',
+] as const;
+
+/** The summaries of a batch in columns, which cost a tenth of objects to bring across. */
+export interface PackedSummaries {
+  /** Of each summary: `summaryNumbers`, then of each of its `events` atUs, event and value. */
+  numbers: Float64Array;
+  /** Of each summary: `summaryTexts`. */
+  texts: readonly string[];
+}
+
+/** What there is none of is absent. */
 export interface EventBatch {
-  upcalls: Upcall[];
-  summaries: FlowSummary[];
-  notices: Notice[];
-  deliveries: Delivery[];
+  upcalls?: Upcall[];
+  summaries?: PackedSummaries;
+  notices?: Notice[];
+  deliveries?: Delivery[];
   /** Keys that left the flow cache: [shard, key]. */
-  evicted: [number, Handle][];
+  evicted?: [number, Handle][];
 }
 
 export interface TunnelFacts {

@@ -14,6 +14,7 @@ import type { FlowSocket } from './flow_socket.js';
 import { loadAddon } from './loader.js';
 import { endpointOf, engineOptions, listenSpecOf } from './options.js';
 import type { EndpointInput, ListenInput } from './options.js';
+import { unpacked } from './packed.js';
 import { publishEach } from './publisher.js';
 
 /** What an embedder hears. None may throw; what does is passed to `failed`. */
@@ -287,7 +288,8 @@ export class Engine implements AsyncDisposable {
   }
 
   #onEvents(batch: EventBatch): void {
-    const { upcalls, summaries, notices, deliveries, evicted } = batch;
+    const { upcalls = [], notices = [], deliveries = [], evicted = [] } = batch;
+    const summaries = batch.summaries === undefined ? [] : unpacked(batch.summaries);
     if (upcalls.length > 0) this.#guard('decide', () => this.#decider.ask(upcalls));
     for (const delivery of deliveries) this.#guard('deliver', () => this.#deliver(delivery));
     for (const summary of summaries) this.#sockets.ended(summary);

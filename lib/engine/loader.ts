@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { messageOf } from '../base/error.js';
 import {
   aeadChoices, closeReasons, contractVersion, counterCells, endpointProtocols, engineCells,
-  flowEvents, listenerKinds, sides,
+  flowEvents, listenerKinds, sides, summaryNumbers, summaryTexts,
 } from './contract.js';
 import type { NativeAddon } from './contract.js';
 import { EngineError } from './error.js';
@@ -86,7 +86,7 @@ export function opensslProblem(versions: Record<string, string>, nodeOpenssl: st
 
 const tables: Record<string, readonly string[]> = {
   listenerKinds, endpointProtocols, closeReasons, sides, aeadChoices, flowEvents, counterCells,
-  engineCells,
+  engineCells, summaryNumbers, summaryTexts,
 };
 
 /** '' when the addon speaks our contract, else the first difference. */

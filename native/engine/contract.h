@@ -15,7 +15,7 @@
 
 namespace onehop::engine {
 
-inline constexpr uint32_t kContractVersion = 3;
+inline constexpr uint32_t kContractVersion = 4;
 
 // Packed onehop::Handle, below 2^53; 0 names nothing.
 using HandleValue = uint64_t;
@@ -72,6 +72,12 @@ inline constexpr const char* kCounterCellNames[] = {ONEHOP_COUNTER_CELLS(X)};
 inline constexpr const char* kEngineCellNames[] = {ONEHOP_ENGINE_CELLS(X)};
 #undef X
 
+// Columns of PackedSummaries, in order.
+inline constexpr const char* kSummaryNumbers[] = {
+    "shard", "flow", "key", "listener", "kind", "endpoint", "generation", "startedMs", "durationUs",
+    "bytesUp", "bytesDown", "reason", "side", "code", "events"};
+inline constexpr const char* kSummaryTexts[] = {"source", "destination", "authority", "peerIdentity",
+                                                "dialled", "traceId", "detail"};
 inline constexpr const char* kAeadNames[] = {"fastest", "openssl"};  // as tls::AeadChoice
 
 template <typename T, size_t N>

@@ -43,9 +43,13 @@ class Outbox {
   std::atomic<bool> announced_{false};
 };
 
-// A shard's end of the outbox: gathers during a pass, publishes at its end.
-class Outlet final : private io::PassHook {
+// A shard's end of the outbox: gathers during a pass, publishes at its end. What nobody waits for
+// (accounts of what is over) waits for company instead: waking JavaScript costs more than a flow.
+class Outlet final : private io::PassHook, private io::Timer {
  public:
+  static constexpr Nanos kGather = 10 * kMillisecond;
+  static constexpr size_t kGatherMax = 16;
+
   // `untaken` counts what JavaScript has not taken yet; takeBatch() lowers it.
   struct Untaken {
     std::atomic<int64_t> summaries{0};
@@ -59,12 +63,12 @@ class Outlet final : private io::PassHook {
   // False: dropped, count it.
   bool summary(FlowSummary summary) {
     if (!admit(untaken_.summaries)) return false;
-    events().summaries.push_back(std::move(summary));
+    later().summaries.push_back(std::move(summary));
     return true;
   }
   bool notice(Notice notice) {
     if (!admit(untaken_.summaries)) return false;
-    events().notices.push_back(std::move(notice));
+    later().notices.push_back(std::move(notice));
     return true;
   }
   bool deliver(Delivery delivery) {
@@ -77,13 +81,15 @@ class Outlet final : private io::PassHook {
     events().upcalls.push_back(std::move(upcall));
     return true;
   }
-  void evicted(Evicted evicted) { events().evicted.push_back(evicted); }
+  void evicted(Evicted evicted) { later().evicted.push_back(evicted); }
   void dialled(DialOutcome outcome) { batch().dials.push_back(std::move(outcome)); }
   void flows(FlowsOutcome outcome) { batch().flows.push_back(std::move(outcome)); }
   void tunnels(TunnelsOutcome outcome) { batch().tunnels.push_back(std::move(outcome)); }
   void drained(RequestId request) { batch().drained.push_back(request); }
 
   void publish() {
+    gathered_ = 0;
+    Timer::cancel();
     if (part_ != nullptr) outbox_.publish(std::move(part_));
   }
 
@@ -93,20 +99,33 @@ class Outlet final : private io::PassHook {
     count.fetch_add(1, std::memory_order_relaxed);
     return true;
   }
-  Batch& batch() {
-    if (part_ == nullptr) {
-      part_ = std::make_unique<BatchPart>();
-      schedule(loop_);
-    }
+  Batch& part() {
+    if (part_ == nullptr) part_ = std::make_unique<BatchPart>();
     return part_->batch;
   }
+  // At the end of this pass.
+  Batch& batch() {
+    PassHook::schedule(loop_);
+    return part();
+  }
   EventBatch& events() { return batch().events; }
+  // Some milliseconds later, with whatever goes before.
+  EventBatch& later() {
+    if (++gathered_ >= kGatherMax) {
+      PassHook::schedule(loop_);
+    } else if (!Timer::armed()) {
+      Timer::arm(loop_, kGather);
+    }
+    return part().events;
+  }
   void onPassEnd() override { publish(); }
+  void onTimer() override { publish(); }
 
   io::EventLoop& loop_;
   Outbox& outbox_;
   Untaken& untaken_;
   std::unique_ptr<BatchPart> part_;
+  size_t gathered_ = 0;
 };
 
 }  // namespace onehop::engine

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import {
   aeadChoices, closeReasons, contractVersion, counterCells, endpointProtocols, engineCells,
-  flowEvents, listenerKinds, sides,
+  flowEvents, listenerKinds, sides, summaryNumbers, summaryTexts,
 } from '../../lib/engine/contract.js';
 import { codeOf } from '../../lib/engine/error.js';
 import {
@@ -48,6 +48,7 @@ describe('the contract', () => {
       endpointProtocols: endpointProtocols.join(), closeReasons: closeReasons.join(),
       flowEvents: flowEvents.join(), counterCells: counterCells.join(),
       engineCells: engineCells.join(), aeadChoices: aeadChoices.join(),
+      summaryNumbers: summaryNumbers.join(), summaryTexts: summaryTexts.join(),
     };
     expect(contractProblem(same)).toBe('');
     expect(contractProblem({ ...same, version: 0 })).toContain('version 0');

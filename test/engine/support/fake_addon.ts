@@ -8,7 +8,7 @@ export interface FakeAddon extends NativeAddon {
   readonly answered: (readonly Verdict[])[];
   /** What the next calls of this name throw. */
   readonly throwing: Map<string, Error>;
-  emit(batch: Partial<EventBatch>): void;
+  emit(batch: EventBatch): void;
   dials: ((error: null | { reason: 'dial-refused'; code: number; detail: string },
     fd: number) => void)[];
 }
@@ -65,9 +65,7 @@ export function fakeAddon(): FakeAddon {
   });
   return {
     calls, answered, throwing, dials,
-    emit: (batch) => onEvents({
-      upcalls: [], summaries: [], notices: [], deliveries: [], evicted: [], ...batch,
-    }),
+    emit: (batch) => onEvents(batch),
     contract: () => ({}),
     versions: () => ({}),
     start: (options, listener) => {
