@@ -110,11 +110,17 @@ Napi::Object summariesToJs(Napi::Env env, const std::vector<engine::FlowSummary>
   constexpr size_t kTexts = engine::countOf(engine::kSummaryTexts);
   size_t size = summaries.size() * kColumns;
   for (const auto& summary : summaries) size += summary.events.size() * 3;
-  Napi::Float64Array numbers = Napi::Float64Array::New(env, size);
-  if (env.IsExceptionPending()) return Napi::Object::New(env);
+  void* memory = nullptr;
+  napi_value buffer = nullptr;
+  napi_value numbers = nullptr;
+  // Only these two refuse where the environment is on its way out, and no JavaScript sees the result.
+  if (napi_create_arraybuffer(env, size * sizeof(double), &memory, &buffer) != napi_ok ||
+      napi_create_typedarray(env, napi_float64_array, size, buffer, 0, &numbers) != napi_ok) {
+    return Napi::Object::New(env);
+  }
   Napi::Array texts = Napi::Array::New(env, summaries.size() * kTexts);
   const Napi::String empty = Napi::String::New(env, "");
-  double* at = numbers.Data();
+  auto* at = static_cast<double*>(memory);
   uint32_t text = 0;
   for (const auto& s : summaries) {
     Napi::HandleScope scope(env);
