@@ -86,18 +86,20 @@ async function bareNodeBytes({ ground, layout }: Rig): Promise<number> {
 }
 
 export async function measureRest(rig: Rig, { restSeconds }: RestWorkload): Promise<Measurement> {
-  const { running: { proxies }, ground: { signal, binary }, system, readyMs } = rig;
+  const { running: { proxies }, ground: { signal, binary }, system } = rig;
   const near = proxies.filter(({ side }) => side === 'near');
   if (near.length === 0) return { ...unmeasured, seconds: 0, operations: 0 };
   const bare = await bareNodeBytes(rig);
   await sleep(system.settleMs ?? settleMs, undefined, { signal });
+  const waits = near.flatMap(({ readyMs }) => readyMs ?? []);
   const pids = near.map(({ pid }) => pid);
   const before = cpuSecondsOf(binary, pids);
   await sleep(restSeconds * 1_000, undefined, { signal });
   const spent = cpuSecondsOf(binary, pids) - before;
   const restBytes = sumOf(await Promise.all(near.map(privateBytes)));
   return {
-    ...unmeasured, seconds: restSeconds, operations: 0, restBytes, readyMs,
+    ...unmeasured, seconds: restSeconds, operations: 0, restBytes,
+    ...(waits.length === 0 ? {} : { readyMs: Math.max(...waits) }),
     restOverNodeBytes: restBytes - bare, restCpuShare: spent / restSeconds,
   };
 }

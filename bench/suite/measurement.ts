@@ -40,7 +40,7 @@ export interface Measurement {
   readonly restOverNodeBytes?: number;
   /** At rest: processors' worth of time of the near proxy, 0 to 1. */
   readonly restCpuShare?: number;
-  /** From the start of the proxies, both at once, until both were ready. */
+  /** Of the near proxy, on its side's processors: from its start until it listened. */
   readonly readyMs?: number;
   readonly failures: number;
   readonly corrupt: number;

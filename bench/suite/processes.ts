@@ -28,6 +28,8 @@ function tailOf(log: string): string {
 /** A process with its descendants in a group of its own, its output in a file. */
 export class Program implements Peer {
   readonly #child: ChildProcess;
+  readonly #began = performance.now();
+  readyMs: number | undefined;
 
   private constructor(readonly name: string, readonly side: Side, readonly log: string,
     child: ChildProcess) {
@@ -72,7 +74,10 @@ export class Program implements Peer {
     const deadline = Date.now() + readyMsMax;
     while (this.running) {
       signal.throwIfAborted();
-      if (await ready().catch(() => false)) return;
+      if (await ready().catch(() => false)) {
+        this.readyMs = performance.now() - this.#began;
+        return;
+      }
       if (Date.now() > deadline) {
         throw new ProcessError(`${this.name} was not ready in ${readyMsMax} ms: ${tailOf(this.log)}`);
       }

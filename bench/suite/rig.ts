@@ -36,17 +36,14 @@ export class Rig {
   readonly layout: LiveLayout;
   readonly #scratch: string;
   readonly #context: LiveContext;
-  /** From the start of the first proxy until all are ready. */
-  readonly readyMs: number;
 
   private constructor(readonly ground: Ground, readonly system: System,
     readonly running: RunningSystem, readonly server: Program, made: {
-      layout: LiveLayout; scratch: string; context: LiveContext; readyMs: number;
+      layout: LiveLayout; scratch: string; context: LiveContext;
     }) {
     this.layout = made.layout;
     this.#scratch = made.scratch;
     this.#context = made.context;
-    this.readyMs = made.readyMs;
   }
 
   /** As the workload wants it. Rejects with ProcessError when a process ends; nothing is left. */
@@ -61,10 +58,8 @@ export class Rig {
       ...shapeOf(workload),
     });
     try {
-      const began = performance.now();
       const running = await system.start(context);
-      const readyMs = performance.now() - began;
-      const made = { layout, scratch, context, readyMs };
+      const made = { layout, scratch, context };
       return new Rig(ground, system, running, server.program, made);
     } catch (error) {
       const why = context.casualties;

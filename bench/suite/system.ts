@@ -44,6 +44,8 @@ export interface Peer {
   readonly name: string;
   readonly side: Side;
   readonly pid: number;
+  /** From its start until it was ready; undefined before, and where nobody waited. */
+  readonly readyMs?: number | undefined;
 }
 
 export interface RunningSystem {

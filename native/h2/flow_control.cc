@@ -10,6 +10,7 @@ namespace {
 
 // PINGs are rationed by peers (our own flood guard too): 10 a second stay far below.
 constexpr Nanos kSampleInterval = 100 * kMillisecond;
+constexpr uint32_t kManyBusy = 4;
 
 }  // namespace
 
@@ -78,7 +79,10 @@ uint32_t WindowShares::streamCredit(const Stream& stream) const {
   const int64_t target = share();
   const int64_t outstanding = stream.receiveWindow_ + stream.creditDue_ + stream.unconsumed_;
   const int64_t missing = target - outstanding;
-  return missing >= target / 2 ? static_cast<uint32_t>(missing) : 0;
+  // One of a few streams may need all of its window to fill a long pipe; many fill it together, and then
+  // half as many WINDOW_UPDATEs save more than the last quarter of each window is worth.
+  const int64_t step = busyStreams_ >= kManyBusy ? target / 2 : target / 4;
+  return missing >= step ? static_cast<uint32_t>(missing) : 0;
 }
 
 void WindowShares::noteBusy(Stream& stream) {

@@ -59,6 +59,8 @@ const targets: readonly Target[] = [
   { workload: /^rest$/, metric: 'readyMs', bound: 'at most', vector: 400 },
   { workload: /^cold$/, metric: 'rate', rival: 'handshake-loop', bound: 'at least', vector: 0.85 },
   { workload: /^storm$/, metric: 'stormRatio', bound: 'at most', vector: 1.5 },
+  { workload: /^(?:live|cached)-flows$/, metric: 'p99Us', subject: 'hbone-stalled',
+    rival: 'hbone-burdened', bound: 'at most', vector: 1.1 },
   { workload: /^setup-10000$/, metric: 'cpuUsPerOperation', rivalWorkload: 'setup-0',
     bound: 'at most', vector: 1.1 },
   { workload: /^bulk-up-16-shards-2$/, metric: 'throughput', rivalWorkload: 'bulk-up-16-shards-1',

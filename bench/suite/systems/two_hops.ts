@@ -34,13 +34,14 @@ const hostOf = (layout: Layout, side: Side): string =>
   (side === 'near' ? layout.nearHost : layout.farHost);
 
 /** The process and its children, of which there will be so many. */
-async function proxiesOf({ name, side, pid }: Peer, children: number): Promise<Peer[]> {
+async function proxiesOf(leader: Peer, children: number): Promise<Peer[]> {
+  const { name, side, pid } = leader;
   let workers = await descendantsOf(pid);
   for (let polls = 0; workers.length < children && polls < childrenPollsMax; polls += 1) {
     await sleep(10);
     workers = await descendantsOf(pid);
   }
-  return [{ name, side, pid },
+  return [leader,
     ...workers.map((worker, index) => ({ name: `${name}-worker-${index}`, side, pid: worker }))];
 }
 
