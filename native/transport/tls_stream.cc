@@ -1,6 +1,7 @@
 #include "transport/tls_stream.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -29,14 +30,24 @@ class TlsStream::Step final : public io::Errand {
   Step(TlsStream& stream, std::unique_ptr<tls::Session> session, ByteSpan bytes)
       : stream_(&stream), session_(std::move(session)), bytes_(bytes.begin(), bytes.end()) {}
 
-  void work() override { status_ = session_->advance(bytes_, &consumed_); }
+  // A flood may abandon more of them than a helper could compute.
+  void work() override {
+    if (!abandoned_.load(std::memory_order_relaxed)) {
+      status_ = session_->advance(bytes_, &consumed_);
+    }
+  }
   void finish() override {
     if (stream_ != nullptr) stream_->onStepDone(std::move(session_), status_, consumed_);
   }
-  void abandon() { stream_ = nullptr; }  // on the loop's thread, as finish()
+  // On the loop's thread, as finish().
+  void abandon() {
+    stream_ = nullptr;
+    abandoned_.store(true, std::memory_order_relaxed);
+  }
 
  private:
   TlsStream* stream_;
+  std::atomic<bool> abandoned_{false};
   std::unique_ptr<tls::Session> session_;
   std::vector<uint8_t> bytes_;
   Status status_;
@@ -68,7 +79,7 @@ TlsStream::TlsStream(std::unique_ptr<io::TcpStream> socket, std::unique_ptr<tls:
 }
 
 TlsStream::~TlsStream() {
-  if (step_ != nullptr) step_->abandon();
+  dropStep();
   leaveHandshake(nullptr);
   socket_->setObserver(nullptr);
 }
@@ -147,10 +158,15 @@ bool TlsStream::takeBytes(Received& got) {
   return handOn(got, fed, used);
 }
 
+// Whoever closes without the session's last word has none to send any more.
+void TlsStream::dropStep() {
+  if (step_ != nullptr) std::exchange(step_, nullptr)->abandon();
+}
+
 void TlsStream::onStepDone(std::unique_ptr<tls::Session> session, const Status& status,
                            size_t consumed) {
+  CHECK(!closing_ && !released_);
   step_ = nullptr;
-  if (closing_ || broken_ || released_) return;  // without the session: nothing is sent any more
   session_ = std::move(session);
   Received got = resume();
   if (!handOn(got, status, consumed)) return;
@@ -400,6 +416,7 @@ bool TlsStream::writeOut() {
 
 void TlsStream::beginLinger() {
   closing_ = true;
+  dropStep();
   leaveHandshake(nullptr);
   forgetPartial();
   if (session_ != nullptr) session_->close();
@@ -433,6 +450,7 @@ void TlsStream::fail(CloseReason reason, int code) {
     return;
   }
   closing_ = closed_ = true;
+  dropStep();
   leaveHandshake(&TlsCounters::handshakesFailed);
   Timer::cancel();
   PassHook::schedule(loop());
@@ -449,6 +467,7 @@ void TlsStream::release() {
 
 void TlsStream::abort() {
   closing_ = closed_ = released_ = true;
+  dropStep();
   leaveHandshake(nullptr);
   Timer::cancel();
   PassHook::unschedule();

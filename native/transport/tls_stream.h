@@ -108,7 +108,7 @@ class TlsStream final : public io::Retirable,
   };
   class Step;
   void receive();
-  void offloadStep(Received got);
+  void dropStep();
   void onStepDone(std::unique_ptr<tls::Session> session, const Status& status, size_t consumed);
   bool handOn(Received& got, const Status& fed, size_t used);
   bool takeBytes(Received& got);
