@@ -10,7 +10,6 @@ using engine::FlowFacts;
 class Fields {
  public:
   explicit Fields(Napi::Env env) : env_(env), object_(Napi::Object::New(env)) {}
-  explicit Fields(Napi::Object object) : env_(object.Env()), object_(object) {}
 
   Fields& text(const char* name, std::string_view value) {
     return set(name, Napi::String::New(env_, value.data(), value.size()));

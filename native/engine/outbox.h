@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "base/intrusive_list.h"
-#include "engine/engine.h"
 #include "base/take_all_queue.h"
+#include "engine/engine.h"
 #include "io/event_loop.h"
 
 namespace onehop::engine {

@@ -9,6 +9,8 @@
 #include <cpuid.h>
 #include <immintrin.h>
 
+#include "tls/openssl.h"
+
 // Every function that has such instructions says so itself: no other code of the build gets them.
 #define VECTOR_TARGET __attribute__((target("avx2,aes,pclmul,vaes,vpclmulqdq")))
 #define VECTOR VECTOR_TARGET __attribute__((always_inline)) static inline
@@ -260,8 +262,7 @@ struct VectorGcmCode {
       words[i] = words[i - given] ^ word;
     }
     std::memcpy(rounds, words, total * 4);
-    std::memset(words, 0, sizeof(words));
-    __asm__ volatile("" : : "r"(words) : "memory");  // keeps the line above
+    OPENSSL_cleanse(words, sizeof(words));
   }
 
   VECTOR_TARGET static void prepare(Gcm& g, const uint8_t* key, size_t keyBytes) {
@@ -321,9 +322,8 @@ void VectorGcm::decrypt(const uint8_t* nonce, const uint8_t* aad, size_t aadByte
 }
 
 VectorGcm::~VectorGcm() {
-  std::memset(powers_, 0, sizeof(powers_));
-  std::memset(rounds_, 0, sizeof(rounds_));
-  __asm__ volatile("" : : "r"(this) : "memory");  // keeps the lines above
+  OPENSSL_cleanse(powers_, sizeof(powers_));
+  OPENSSL_cleanse(rounds_, sizeof(rounds_));
 }
 
 }  // namespace onehop::tls

@@ -105,7 +105,6 @@ void TlsStream::leaveHandshake(uint64_t TlsCounters::*outcome) {
 }
 
 void TlsStream::countKeyUpdates() {
-  if (session_ == nullptr) return;
   const uint64_t all = session_->keyUpdates();
   if (all == keyUpdatesCounted_) return;
   if (counters_ != nullptr) counters_->keyUpdates += all - keyUpdatesCounted_;

@@ -19,6 +19,6 @@ import { ztunnel } from './ztunnel.js';
 /** Every system, in the order of the tables. */
 export const systems: readonly System[] = [
   direct, relay, relayEpoll, hbone, hboneOpenssl, hboneSpin, hboneHonest, hboneBurdened,
-  hboneStalled, envoySidecar, envoyL4, envoyConnect, nginxSidecar, nginxL4, haproxySidecar, haproxyL4, ztunnel,
-  nodeOnly, handshakeLoop,
+  hboneStalled, envoySidecar, envoyL4, envoyConnect, nginxSidecar, nginxL4, haproxySidecar,
+  haproxyL4, ztunnel, nodeOnly, handshakeLoop,
 ];

@@ -8,7 +8,11 @@ export class SocksRefusal extends Error {
   }
 }
 
-function take(socket: Socket, bytes: number): Promise<Buffer> {
+/**
+ * The next `bytes` bytes. One listener stays for the whole wait: one that is taken off and put on
+ * again while a part of them is there is called again before any other event of the process.
+ */
+export function readExactly(socket: Socket, bytes: number): Promise<Buffer> {
   return new Promise((done, fail) => {
     const look = (): void => {
       const chunk = socket.read(bytes) as Buffer | null;
@@ -35,11 +39,11 @@ export async function connectAs(workloadIp: string, ip: string, port: number): P
   try {
     await once(socket, 'connect');
     socket.write(Buffer.from([5, 1, 0, 5, 1, 0, 1, ...ip.split('.').map(Number), port >> 8, port & 255]));
-    const [version, method] = await take(socket, 2);
+    const [version, method] = await readExactly(socket, 2);
     if (version !== 5 || method !== 0) throw new Error('this is no SOCKS5 proxy');
-    const [, status = 255] = await take(socket, 4);
+    const [, status = 255] = await readExactly(socket, 4);
     if (status !== 0) throw new SocksRefusal(status);
-    await take(socket, 6);
+    await readExactly(socket, 6);
     socket.on('error', () => undefined);
     return socket;
   } catch (error) {
@@ -54,5 +58,3 @@ export async function readAll(socket: Socket): Promise<Buffer> {
   for await (const chunk of socket as AsyncIterable<Buffer>) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
-
-export { take as readExactly };

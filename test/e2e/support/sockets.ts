@@ -2,34 +2,13 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
 
+import { readExactly } from '../../../lib/cli/demo/socks.js';
+
 /** Replies of RFC 1928 section 6 other than success. */
 export class SocksError extends Error {
   constructor(readonly reply: number) {
     super(`SOCKS5 reply ${reply}`);
   }
-}
-
-/**
- * The next `bytes` bytes. One listener stays for the whole wait: one that is taken off and put on
- * again while a part of them is there is called again before any other event of the process.
- */
-function readExactly(socket: net.Socket, bytes: number): Promise<Buffer> {
-  return new Promise((done, fail) => {
-    const look = (): void => {
-      const chunk = socket.read(bytes) as Buffer | null;
-      if (chunk === null && !socket.readableEnded && !socket.destroyed) return;
-      stop();
-      if (chunk === null) fail(new Error('connection ended early'));
-      else if (chunk.length < bytes) fail(new Error(`ended after ${chunk.length} of ${bytes} bytes`));
-      else done(chunk);
-    };
-    const broken = (error: Error): void => (stop(), fail(error));
-    const stop = (): void => {
-      socket.off('readable', look).off('end', look).off('close', look).off('error', broken);
-    };
-    socket.on('readable', look).on('end', look).on('close', look).on('error', broken);
-    look();
-  });
 }
 
 /** Connects to `host:port` through a SOCKS5 proxy; half-open like any plain socket of these tests. */

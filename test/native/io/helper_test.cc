@@ -42,14 +42,8 @@ class Note final : public Errand {
   pthread_t worker_{};
 };
 
-LoopOptions withHelper() {
-  LoopOptions options;
-  options.helper = true;
-  return options;
-}
-
 TEST(Helper, DoesErrandsInOrderElsewhereAndFinishesThemHere) {
-  EventLoop loop(withHelper());
+  EventLoop loop(LoopOptions{.helper = true});
   ASSERT_TRUE(loop.init().ok());
   ASSERT_TRUE(loop.offloads());
   Seen seen;
@@ -65,7 +59,7 @@ TEST(Helper, DoesErrandsInOrderElsewhereAndFinishesThemHere) {
 TEST(Helper, ALoopThatEndsWaitsForTheErrandThatRunsAndDropsTheRest) {
   Seen seen;
   {
-    EventLoop loop(withHelper());
+    EventLoop loop(LoopOptions{.helper = true});
     ASSERT_TRUE(loop.init().ok());
     for (int i = 0; i < 50; ++i) loop.offload(std::make_unique<Note>(seen, i, 2 * kMillisecond));
     loop.runOnce(5 * kMillisecond);

@@ -88,12 +88,6 @@ struct End final : TlsEvents {
   CloseReason reason = CloseReason::none;
 };
 
-io::LoopOptions loopOptions(bool helper) {
-  io::LoopOptions options;
-  options.helper = helper;
-  return options;
-}
-
 // The parameter: whether handshakes are computed by the loop's helper.
 struct TlsStreamTest : testing::TestWithParam<bool> {
   void SetUp() override { ASSERT_TRUE(loop.init().ok()); }
@@ -113,7 +107,7 @@ struct TlsStreamTest : testing::TestWithParam<bool> {
     client.begin(std::move(a), tls::Session::client(testCredentials(kClientId), {expected}));
     server.begin(std::move(b), tls::Session::server(testCredentials(kServerId)));
   }
-  io::EventLoop loop{loopOptions(GetParam())};
+  io::EventLoop loop{io::LoopOptions{.helper = GetParam()}};
   End client{loop}, server{loop};
 };
 
