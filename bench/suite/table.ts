@@ -88,10 +88,7 @@ export const comparisons: readonly Comparison[] = [
   { name: 'relay', candidates: ['relay', 'relay-epoll'] },
   { name: 'envoy-sidecar', candidates: ['envoy-sidecar'] },
   { name: 'envoy-connect', candidates: ['envoy-connect'] },
-  {
-    name: 'hbone', candidates: ['hbone'],
-    of: ['hbone-openssl', 'hbone-spin', 'hbone-honest', 'ztunnel'],
-  },
+  { name: 'hbone', candidates: ['hbone'], of: ['hbone-spin', 'hbone-honest', 'ztunnel'] },
   { name: 'hbone-burdened', candidates: ['hbone-burdened'], of: ['hbone-stalled'] },
   { name: 'handshake-loop', candidates: ['handshake-loop'], of: ['hbone', 'hbone-honest'] },
 ];

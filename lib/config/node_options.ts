@@ -143,11 +143,6 @@ export const nodeOptions = {
     doc: 'Bytes of a flow that may go with its CONNECT, ahead of the answer, to peers that say they '
       + 'keep them; 0 waits for the answer',
   }),
-  aead: choiceOption({
-    default: 'fastest', env: 'ONEHOP_AEAD', choices: ['fastest', 'openssl'],
-    doc: 'Whose AES-GCM protects tunnels: the engine\'s own where the processor has the instructions, '
-      + 'or always OpenSSL\'s',
-  }),
 };
 
 export type NodeConfig = Values<typeof nodeOptions>;

@@ -8,7 +8,7 @@
  */
 
 /** Bumped on every change of shape or order on either side. */
-export const contractVersion = 4;
+export const contractVersion = 5;
 
 /** A number below 2^53 that names a native object; 0 names nothing. */
 export type Handle = number;
@@ -33,13 +33,6 @@ export type CloseReason = (typeof closeReasons)[number];
 
 export const sides = ['internal', 'downstream', 'upstream'] as const;
 export type Side = (typeof sides)[number];
-
-/**
- * Whose AES-GCM protects records: `fastest` is the engine's own where the processor has VAES and
- * VPCLMULQDQ; `openssl` is Node's OpenSSL everywhere, for whoever must use a validated module.
- */
-export const aeadChoices = ['fastest', 'openssl'] as const;
-export type AeadChoice = (typeof aeadChoices)[number];
 
 /** Events of the flight recorder, oldest first in a summary. */
 export const flowEvents = [
@@ -110,8 +103,6 @@ export interface EngineOptions {
    * peer has said (SETTINGS 0xf0c1 = 1) that it keeps them; 0 waits for the answer.
    */
   optimisticBytes: number;
-  /** Whose AES-GCM; of tunnels whose handshake begins with credentials that this engine was given. */
-  aead: AeadChoice;
 }
 
 export interface CredentialSpec {
@@ -337,10 +328,7 @@ export interface DialSpec {
 export interface NativeAddon {
   /** The native tables, for comparison: version, and every list above joined by ','. */
   contract(): Record<string, string | number>;
-  /**
-   * Versions: openssl (running), opensslBuilt, suites, groups; aead, what `fastest` is here: `vector`
-   * or `openssl`; `mismatch` when unusable.
-   */
+  /** Versions: openssl (running), opensslBuilt, suites, groups; `mismatch` when unusable. */
   versions(): Record<string, string>;
   start(options: EngineOptions, onEvents: (batch: EventBatch) => void): NativeEngine;
 }

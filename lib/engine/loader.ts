@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 import { messageOf } from '../base/error.js';
 import {
-  aeadChoices, closeReasons, contractVersion, counterCells, endpointProtocols, engineCells,
-  flowEvents, listenerKinds, sides, summaryNumbers, summaryTexts,
+  closeReasons, contractVersion, counterCells, endpointProtocols, engineCells, flowEvents,
+  listenerKinds, sides, summaryNumbers, summaryTexts,
 } from './contract.js';
 import type { NativeAddon } from './contract.js';
 import { EngineError } from './error.js';
@@ -85,8 +85,8 @@ export function opensslProblem(versions: Record<string, string>, nodeOpenssl: st
 }
 
 const tables: Record<string, readonly string[]> = {
-  listenerKinds, endpointProtocols, closeReasons, sides, aeadChoices, flowEvents, counterCells,
-  engineCells, summaryNumbers, summaryTexts,
+  listenerKinds, endpointProtocols, closeReasons, sides, flowEvents, counterCells, engineCells,
+  summaryNumbers, summaryTexts,
 };
 
 /** '' when the addon speaks our contract, else the first difference. */

@@ -1,7 +1,6 @@
 import { inspect } from 'node:util';
 
 import type { Endpoint, EngineOptions, ListenSpec, Verdict } from './contract.js';
-import { aeadChoices } from './contract.js';
 import { EngineError } from './error.js';
 
 /** The same defaults as `native/engine/contract.h`. */
@@ -25,11 +24,10 @@ export const engineDefaults: EngineOptions = {
   spinUs: 0,
   spliceAfterBytes: 2 ** 20,
   optimisticBytes: 4096,
-  aead: 'fastest',
 };
 
 const dayMs = 86_400_000;
-type NumberOption = Exclude<keyof EngineOptions, 'congestion' | 'aead'>;
+type NumberOption = Exclude<keyof EngineOptions, 'congestion'>;
 
 /** Least and most, both allowed. */
 export const engineBounds: Record<NumberOption, readonly [number, number]> = {
@@ -69,10 +67,6 @@ export function engineOptions(given: Partial<EngineOptions>): EngineOptions {
       throw new EngineError('ERR_ONEHOP_ARGUMENT',
         `${name} is a whole number from ${least} to ${most}, not ${String(value)}`);
     }
-  }
-  if (!aeadChoices.includes(options.aead)) {
-    throw new EngineError('ERR_ONEHOP_ARGUMENT',
-      `aead is ${aeadChoices.join(' or ')}, not ${inspect(options.aead)}`);
   }
   return options;
 }

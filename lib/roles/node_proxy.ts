@@ -70,7 +70,6 @@ function startEngine(config: NodeConfig, handlers: Parameters<typeof Engine.star
     prefaceTimeoutMs: config.prefaceTimeout, connectTimeoutMs: config.connectTimeout,
     livenessMs: config.liveness, windowBudgetBytes: config.windowBudget,
     congestion: config.congestion, spinUs: config.spin, optimisticBytes: config.optimistic,
-    aead: config.aead,
   }, handlers);
 }
 

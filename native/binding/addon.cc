@@ -207,7 +207,6 @@ Napi::Value versions(const Napi::CallbackInfo& info) {
   Napi::Object all = Napi::Object::New(info.Env());
   all.Set("openssl", found.openssl);
   all.Set("opensslBuilt", found.opensslBuilt);
-  all.Set("aead", found.aead);
   all.Set("suites", found.suites);
   all.Set("groups", found.groups);
   all.Set("mismatch", found.mismatch);

@@ -148,8 +148,6 @@ engine::EngineOptions readOptions(Reader& reader, Napi::Value value) {
   options.spinUs = reader.u32(from, "spinUs");
   options.spliceAfterBytes = reader.u32(from, "spliceAfterBytes");
   options.optimisticBytes = reader.u32(from, "optimisticBytes");
-  options.aead = static_cast<tls::AeadChoice>(
-      reader.word(from, "aead", engine::kAeadNames, engine::kAeadCount));
   return options;
 }
 

@@ -243,7 +243,6 @@ Napi::Object contractTables(Napi::Env env) {
       .text("endpointProtocols", joined(engine::kEndpointProtocolNames))
       .text("closeReasons", joined(kCloseReasonNames))
       .text("sides", joined(engine::kSideNames))
-      .text("aeadChoices", joined(engine::kAeadNames))
       .text("summaryNumbers", joined(engine::kSummaryNumbers))
       .text("summaryTexts", joined(engine::kSummaryTexts))
       .text("flowEvents", joined(engine::kFlowEventNames))

@@ -7,7 +7,6 @@
 
 #include "base/close_reason.h"
 #include "base/result.h"
-#include "tls/aead.h"
 
 // The native twin of lib/engine/contract.ts: same names, same order, same meaning. The comments that
 // explain a field live there; only what differs natively is said here. A test compares the tables when
@@ -15,7 +14,7 @@
 
 namespace onehop::engine {
 
-inline constexpr uint32_t kContractVersion = 4;
+inline constexpr uint32_t kContractVersion = 5;
 
 // Packed onehop::Handle, below 2^53; 0 names nothing.
 using HandleValue = uint64_t;
@@ -78,7 +77,6 @@ inline constexpr const char* kSummaryNumbers[] = {
     "bytesUp", "bytesDown", "reason", "side", "code", "events"};
 inline constexpr const char* kSummaryTexts[] = {"source", "destination", "authority", "peerIdentity",
                                                 "dialled", "traceId", "detail"};
-inline constexpr const char* kAeadNames[] = {"fastest", "openssl"};  // as tls::AeadChoice
 
 template <typename T, size_t N>
 constexpr size_t countOf(const T (&)[N]) {
@@ -87,7 +85,6 @@ constexpr size_t countOf(const T (&)[N]) {
 inline constexpr size_t kListenerKindCount = countOf(kListenerKindNames);
 inline constexpr size_t kEndpointProtocolCount = countOf(kEndpointProtocolNames);
 inline constexpr size_t kSideCount = countOf(kSideNames);
-inline constexpr size_t kAeadCount = countOf(kAeadNames);
 inline constexpr size_t kFlowEventCount = countOf(kFlowEventNames);
 inline constexpr size_t kCounterCells = countOf(kCounterCellNames);
 inline constexpr size_t kEngineCells = countOf(kEngineCellNames);
@@ -113,7 +110,6 @@ struct EngineOptions {
   uint32_t spinUs = 0;
   uint32_t spliceAfterBytes = 1 << 20;
   uint32_t optimisticBytes = 4096;
-  tls::AeadChoice aead = tls::AeadChoice::fastest;
 };
 
 struct CredentialSpec {

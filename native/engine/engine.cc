@@ -123,7 +123,7 @@ Result<std::unique_ptr<Engine>> Engine::start(const EngineOptions& options,
 Result<CredentialInfo> Engine::putCredential(HandleValue handle, const CredentialSpec& spec) {
   if (impl_->stopped) return stoppedError();
   Result<std::shared_ptr<const tls::Credentials>> parsed =
-      tls::Credentials::parse(spec.chainPem, spec.keyPem, spec.rootsPem, impl_->options.aead);
+      tls::Credentials::parse(spec.chainPem, spec.keyPem, spec.rootsPem);
   if (!parsed.ok()) return parsed.error();
   if (handle == 0) handle = impl_->credentials.insert(0).pack();
   uint32_t* version = impl_->credentials.find(Handle::unpack(handle));

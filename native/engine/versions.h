@@ -7,7 +7,6 @@ namespace onehop::engine {
 struct Versions {
   std::string openssl;
   std::string opensslBuilt;
-  std::string aead;  // what AeadChoice::fastest is here: vector or openssl
   std::string suites;
   std::string groups;
   std::string mismatch;  // why the running OpenSSL does not fit; nothing may be started then

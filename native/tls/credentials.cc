@@ -147,8 +147,7 @@ Credentials::~Credentials() {
 
 Result<std::shared_ptr<const Credentials>> Credentials::parse(std::string_view chainPem,
                                                               std::string_view keyPem,
-                                                              std::string_view rootsPem,
-                                                              AeadChoice aead) {
+                                                              std::string_view rootsPem) {
   ERR_clear_error();
   std::vector<X509Ptr> chain;
   std::vector<X509Ptr> roots;
@@ -181,7 +180,6 @@ Result<std::shared_ptr<const Credentials>> Credentials::parse(std::string_view c
     }
     OPENSSL_free(hex);
   }
-  made->aead_ = aead;
   made->notBeforeMs_ = timeMs(X509_get0_notBefore(chain[0].get()));
   made->notAfterMs_ = timeMs(X509_get0_notAfter(chain[0].get()));
   ERR_clear_error();

@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "tls/aead.h"
 
 struct ssl_ctx_st;
 
@@ -23,8 +22,7 @@ class Credentials {
   // needed where it is absent (as rustls-webpki does for ztunnel). A CA's certificate is no leaf.
   static Result<std::shared_ptr<const Credentials>> parse(std::string_view chainPem,
                                                           std::string_view keyPem,
-                                                          std::string_view rootsPem,
-                                                          AeadChoice aead = AeadChoice::fastest);
+                                                          std::string_view rootsPem);
   Credentials(const Credentials&) = delete;
   Credentials& operator=(const Credentials&) = delete;
   ~Credentials();
@@ -35,7 +33,6 @@ class Credentials {
   const std::string& serial() const { return serial_; }  // lower-case hex
   int64_t notBeforeMs() const { return notBeforeMs_; }
   int64_t notAfterMs() const { return notAfterMs_; }
-  AeadChoice aead() const { return aead_; }  // of the records of sessions with these
   ssl_ctx_st* serverContext() const { return server_; }
   ssl_ctx_st* clientContext() const { return client_; }
 
@@ -46,7 +43,6 @@ class Credentials {
   std::string serial_;
   int64_t notBeforeMs_ = 0;
   int64_t notAfterMs_ = 0;
-  AeadChoice aead_ = AeadChoice::fastest;
   ssl_ctx_st* server_ = nullptr;
   ssl_ctx_st* client_ = nullptr;
 };

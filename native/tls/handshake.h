@@ -34,7 +34,6 @@ class Handshake {
   // After a failure: an alert OpenSSL did not send, because to it all was well. 0 when there is none.
   uint8_t alertDue() const { return alertDue_; }
   TrafficState traffic(bool serverWrites) const;
-  AeadChoice aead() const { return credentials_->aead(); }
   const std::string& peerIdentity() const { return peerIdentity_; }
 
   // Called by OpenSSL's callbacks.

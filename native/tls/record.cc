@@ -11,6 +11,8 @@ size_t suiteKeyBytes(Suite suite) { return suite == Suite::aes256GcmSha384 ? 32 
 
 TrafficState::~TrafficState() { OPENSSL_cleanse(secret.data(), secret.size()); }
 
+void AeadFree::operator()(evp_cipher_ctx_st* context) const { EVP_CIPHER_CTX_free(context); }
+
 void expandLabel(Suite suite, const uint8_t* secret, const char* label, MutableByteSpan out) {
   const size_t hash = suiteHashBytes(suite);
   const size_t labelBytes = std::strlen(label);
@@ -36,8 +38,9 @@ void expandLabel(Suite suite, const uint8_t* secret, const char* label, MutableB
   OPENSSL_cleanse(digest, sizeof(digest));
 }
 
-RecordKey::RecordKey(const TrafficState& state, Direction direction, AeadChoice choice)
-    : state_(state), direction_(direction), choice_(choice) {
+RecordKey::RecordKey(const TrafficState& state, bool seal)
+    : state_(state), seal_(seal), aead_(EVP_CIPHER_CTX_new()) {
+  CHECK(aead_ != nullptr);
   install();
 }
 
@@ -48,7 +51,9 @@ void RecordKey::install() {
   const MutableByteSpan keySpan(key, suiteKeyBytes(state_.suite));
   expandLabel(state_.suite, state_.secret.data(), "key", keySpan);
   expandLabel(state_.suite, state_.secret.data(), "iv", iv_);
-  aead_ = Aead::create(keySpan, direction_, choice_);
+  const EVP_CIPHER* cipher =
+      state_.suite == Suite::aes256GcmSha384 ? EVP_aes_256_gcm() : EVP_aes_128_gcm();
+  CHECK(EVP_CipherInit_ex(aead_.get(), cipher, nullptr, key, nullptr, seal_ ? 1 : 0) == 1);
   OPENSSL_cleanse(key, sizeof(key));
 }
 
@@ -79,7 +84,13 @@ size_t RecordSealer::seal(uint8_t* record, size_t plaintextBytes, ContentType ty
   body[plaintextBytes] = static_cast<uint8_t>(type);
   uint8_t iv[12];
   nonce(iv);
-  aead_->seal(iv, {record, kRecordHeader}, {body, inner}, body + inner);
+  int n = 0;
+  EVP_CIPHER_CTX* c = aead_.get();
+  CHECK(EVP_EncryptInit_ex(c, nullptr, nullptr, nullptr, iv) == 1);
+  CHECK(EVP_EncryptUpdate(c, nullptr, &n, record, kRecordHeader) == 1);
+  CHECK(EVP_EncryptUpdate(c, body, &n, body, static_cast<int>(inner)) == 1);
+  CHECK(EVP_EncryptFinal_ex(c, body + inner, &n) == 1);
+  CHECK(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, 16, body + inner) == 1);
   ++state_.sequence;
   return kRecordHeader + inner + 16;
 }
@@ -97,7 +108,16 @@ Result<OpenedRecord> RecordOpener::open(MutableByteSpan record) {
   const size_t inner = length - 16;
   uint8_t iv[12];
   nonce(iv);
-  if (!aead_->open(iv, {record.data(), kRecordHeader}, {body, inner}, body + inner)) {
+  int n = 0;
+  EVP_CIPHER_CTX* c = aead_.get();
+  CHECK(EVP_DecryptInit_ex(c, nullptr, nullptr, nullptr, iv) == 1);
+  CHECK(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, 16, body + inner) == 1);
+  CHECK(EVP_DecryptUpdate(c, nullptr, &n, record.data(), kRecordHeader) == 1);
+  bool good = EVP_DecryptUpdate(c, body, &n, body, static_cast<int>(inner)) == 1;
+  good = EVP_DecryptFinal_ex(c, body + inner, &n) == 1 && good;
+  if (!good) {
+    OPENSSL_cleanse(body, inner);
+    ERR_clear_error();
     return bad("record authentication failed", kAlertBadRecordMac);
   }
   ++state_.sequence;

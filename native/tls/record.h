@@ -8,7 +8,8 @@
 #include "base/bytes.h"
 #include "base/record_size.h"
 #include "base/result.h"
-#include "tls/aead.h"
+
+struct evp_cipher_ctx_st;
 
 namespace onehop::tls {
 
@@ -44,10 +45,14 @@ size_t suiteKeyBytes(Suite suite);
 // HKDF-Expand-Label with an empty context (RFC 8446 7.1).
 void expandLabel(Suite suite, const uint8_t* secret, const char* label, MutableByteSpan out);
 
-// Key, nonce and sequence of one direction; one AEAD, keyed once per traffic secret.
+struct AeadFree {
+  void operator()(evp_cipher_ctx_st* context) const;
+};
+
+// Key, nonce and sequence of one direction; one AEAD context, keyed once per traffic secret.
 class RecordKey {
  public:
-  RecordKey(const TrafficState& state, Direction direction, AeadChoice choice);
+  RecordKey(const TrafficState& state, bool seal);
   RecordKey(const RecordKey&) = delete;
   RecordKey& operator=(const RecordKey&) = delete;
   ~RecordKey();
@@ -61,16 +66,14 @@ class RecordKey {
   void install();
   TrafficState state_;
   std::array<uint8_t, 12> iv_{};
-  Direction direction_;
-  AeadChoice choice_;
-  std::unique_ptr<Aead> aead_;
+  bool seal_;
+  std::unique_ptr<evp_cipher_ctx_st, AeadFree> aead_;
 };
 static_assert(sizeof(RecordKey) <= 96);
 
 class RecordSealer : public RecordKey {
  public:
-  explicit RecordSealer(const TrafficState& state, AeadChoice choice = AeadChoice::fastest)
-      : RecordKey(state, Direction::seal, choice) {}
+  explicit RecordSealer(const TrafficState& state) : RecordKey(state, true) {}
   // `record` holds [5 header][plaintext][1 type][16 tag]; the caller has filled only the plaintext.
   // Returns the record's length. plaintextBytes <= kRecordPlaintextMax (checked).
   size_t seal(uint8_t* record, size_t plaintextBytes, ContentType type);
@@ -83,8 +86,7 @@ struct OpenedRecord {
 
 class RecordOpener : public RecordKey {
  public:
-  explicit RecordOpener(const TrafficState& state, AeadChoice choice = AeadChoice::fastest)
-      : RecordKey(state, Direction::open, choice) {}
+  explicit RecordOpener(const TrafficState& state) : RecordKey(state, false) {}
   // Opens one whole record in place. Error code: the alert to send. On failure the bytes are wiped.
   Result<OpenedRecord> open(MutableByteSpan record);
 };

@@ -130,16 +130,15 @@ Status Session::feedHandshake(MutableByteSpan record) {
     failed_ = true;
     if (handshake_->alertDue() != 0) {
       if (handshake_->secretsKnown()) {
-        sealer_ = std::make_unique<RecordSealer>(handshake_->traffic(server), handshake_->aead());
+        sealer_ = std::make_unique<RecordSealer>(handshake_->traffic(server));
       }
       queueAlert(handshake_->alertDue());
     }
     return status;
   }
   if (!handshake_->done()) return {};
-  const AeadChoice aead = handshake_->aead();
-  opener_ = std::make_unique<RecordOpener>(handshake_->traffic(!server), aead);
-  sealer_ = std::make_unique<RecordSealer>(handshake_->traffic(server), aead);
+  opener_ = std::make_unique<RecordOpener>(handshake_->traffic(!server));
+  sealer_ = std::make_unique<RecordSealer>(handshake_->traffic(server));
   peerIdentity_ = handshake_->peerIdentity();
   handshake_.reset();
   return {};

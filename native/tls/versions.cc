@@ -1,6 +1,5 @@
 #include "tls/versions.h"
 
-#include "tls/aead.h"
 #include "tls/openssl.h"
 
 namespace onehop::tls {
@@ -21,7 +20,7 @@ bool hasGroup(const char* name) {
 }  // namespace
 
 Versions versions() {
-  Versions found{runningVersion(), OPENSSL_VERSION_STR, Aead::fastest(),
+  Versions found{runningVersion(), OPENSSL_VERSION_STR,
                  "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384", "", opensslMismatch()};
   if (!found.mismatch.empty()) return found;
   found.groups = hasGroup("X25519MLKEM768") ? "X25519MLKEM768:X25519:P-256" : "X25519:P-256";

@@ -7,7 +7,6 @@ namespace onehop::tls {
 struct Versions {
   std::string running;  // of the library the symbols were bound to
   std::string built;    // of the headers
-  std::string aead;     // what AeadChoice::fastest is here
   std::string suites;   // what we negotiate, joined by ':'
   std::string groups;   // '' when there is a mismatch
   std::string mismatch;

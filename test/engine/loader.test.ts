@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import {
-  aeadChoices, closeReasons, contractVersion, counterCells, endpointProtocols, engineCells,
-  flowEvents, listenerKinds, sides, summaryNumbers, summaryTexts,
+  closeReasons, contractVersion, counterCells, endpointProtocols, engineCells, flowEvents,
+  listenerKinds, sides, summaryNumbers, summaryTexts,
 } from '../../lib/engine/contract.js';
 import { codeOf } from '../../lib/engine/error.js';
 import {
@@ -33,11 +33,6 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-function hasVectorAes(): boolean {
-  const flags = /^flags\s*: (.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' ') ?? [];
-  return ['avx2', 'vaes', 'vpclmulqdq'].every((flag) => flags.includes(flag));
-}
-
 describe('the contract', () => {
   it('is the same on both sides of the seam', () => {
     expect(contractProblem(loadAddon().contract())).toBe('');
@@ -47,7 +42,7 @@ describe('the contract', () => {
       version: contractVersion, listenerKinds: listenerKinds.join(), sides: sides.join(),
       endpointProtocols: endpointProtocols.join(), closeReasons: closeReasons.join(),
       flowEvents: flowEvents.join(), counterCells: counterCells.join(),
-      engineCells: engineCells.join(), aeadChoices: aeadChoices.join(),
+      engineCells: engineCells.join(),
       summaryNumbers: summaryNumbers.join(), summaryTexts: summaryTexts.join(),
     };
     expect(contractProblem(same)).toBe('');
@@ -61,9 +56,8 @@ describe('the contract', () => {
       const [base = '0', shift = '0'] = (value ?? '').replace(/'|u?ll/g, '').split('<<');
       return [name, Number(base) * 2 ** Number(shift)];
     });
-    const { congestion, aead, ...numbers } = engineDefaults;
-    expect([congestion, aead]).toEqual(['', 'fastest']);
-    expect(body).toContain('AeadChoice aead = tls::AeadChoice::fastest;');
+    const { congestion, ...numbers } = engineDefaults;
+    expect(congestion).toBe('');
     expect(Object.fromEntries(found)).toEqual(numbers);
   });
 });
@@ -73,7 +67,6 @@ describe('the loader', () => {
     const versions = loadAddon().versions();
     expect(versions['openssl']).toBe(process.versions.openssl?.split('+')[0]);
     expect(versions['mismatch']).toBe('');
-    expect(versions['aead']).toBe(hasVectorAes() ? 'vector' : 'openssl');
   });
   it('refuses other platforms and architectures by name', () => {
     expect(isSupported({ ...host, platform: 'darwin', libc: '' })).toBe(false);

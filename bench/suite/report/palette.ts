@@ -25,7 +25,6 @@ const known: Readonly<Record<string, Tone>> = {
   relay: tone('#5b6570', '#b4bdc7'),
   'relay-epoll': tone('#7a8490', '#949eaa'),
   hbone: tone('#0860ca', '#4c9bff'),
-  'hbone-openssl': tone('#2f6f9f', '#6fb3dc'),
   'hbone-spin': tone('#3c8ae8', '#7ab6ff'),
   'hbone-honest': tone('#0a8ea6', '#3fc5dd'),
   'hbone-burdened': tone('#5f7fbf', '#8fa9e0'),

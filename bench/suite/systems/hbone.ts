@@ -115,13 +115,6 @@ export const hboneHonest = variantOf({
   workloads: ['connect-1', 'connect-32', 'ping-1b-1', 'cold'],
 });
 
-/** What a processor without VAES gets, whichever one this is. */
-export const hboneOpenssl = variantOf({
-  name: 'hbone-openssl', path: 'hbone, records by the AES-GCM of Node\'s OpenSSL',
-  flags: { aead: 'openssl' },
-  workloads: ['bulk-up-1', 'bulk-up-16', 'bulk-down-1', 'bulk-down-16', 'ping-1b-1', 'ping-1b-64'],
-});
-
 /** The control of `hbone-stalled`: as much computing, beside the event loop. */
 export const hboneBurdened = variantOf({
   name: 'hbone-burdened', path: 'hbone, a worker thread of each process busy 200 of 250 ms',
