@@ -16,10 +16,8 @@ namespace {
 constexpr int kTunnelUnsentBytes = 256 * 1024;
 // After stop: for closing connections to send their last bytes.
 constexpr Nanos kStopGrace = 1500 * kMillisecond;
-// Shorter than the scheduler's own (1.4 ms on two processors), so that JavaScript and other programs on
-// the same processor do not keep a shard waiting; no shorter than that, for the kernel cuts whoever runs
-// there, our peers in a bulk transfer too, to the shortest slice that waits.
-constexpr Nanos kSlice = 700 * kMicrosecond;
+// JavaScript, handshakes and other programs on the same processor do not keep a shard waiting long.
+constexpr Nanos kSlice = 100 * kMicrosecond;
 constexpr int kCutPasses = 4;  // in which a connection that is closed twice is gone
 
 uint64_t seed() {

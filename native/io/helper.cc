@@ -14,7 +14,7 @@ namespace onehop::io {
 namespace {
 // Weighs a third of a loop where both compete for one processor, and is put aside when the loop wakes.
 constexpr int kNice = 5;
-constexpr Nanos kSlice = 3 * kMillisecond;  // longer than anybody's: everybody goes before it
+constexpr Nanos kSlice = 100 * kMicrosecond;
 }  // namespace
 
 Helper::~Helper() {
