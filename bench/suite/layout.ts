@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 
 import type { Layout, LayoutName, Side } from './system.js';
 
@@ -25,14 +25,43 @@ interface Listener {
   readonly port: number;
 }
 
+/**
+ * The kernel lists those that listen before all others, and the others may be tens of thousands: the
+ * table is read no further than to the first of these.
+ */
+async function readListeners(table: FileHandle): Promise<Listener[]> {
+  const found: Listener[] = [];
+  const block = Buffer.alloc(16_384);
+  let rest = '';
+  for (let lines = 0; ;) {
+    const { bytesRead } = await table.read(block);
+    if (bytesRead === 0) return found;
+    const whole = (rest + block.toString('latin1', 0, bytesRead)).split('\n');
+    rest = whole.pop() ?? '';
+    for (const line of whole) {
+      lines += 1;
+      if (lines === 1) continue;  // the names of the columns
+      const [, local = '', , state] = line.trim().split(/\s+/, 4);
+      if (state !== listenState) return found;
+      const [address = '', port = ''] = local.split(':');
+      found.push({ address, port: Number.parseInt(port, 16) });
+    }
+  }
+}
+
+async function listenersIn(path: string): Promise<Listener[]> {
+  const table = await open(path).catch(() => undefined);
+  if (table === undefined) return [];
+  try {
+    return await readListeners(table);
+  } finally {
+    await table.close();
+  }
+}
+
 async function listenersOf(proc: string): Promise<Listener[]> {
-  const tables = await Promise.all(['tcp', 'tcp6'].map((name) =>
-    readFile(`${proc}/net/${name}`, 'latin1').catch(() => '')));
-  return tables.join('\n').split('\n').flatMap((line) => {
-    const [, local = '', , state] = line.trim().split(/\s+/, 4);
-    const [address = '', port = ''] = local.split(':');
-    return state === listenState ? [{ address, port: Number.parseInt(port, 16) }] : [];
-  });
+  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => listenersIn(`${proc}/net/${name}`)));
+  return tables.flat();
 }
 
 abstract class BaseLayout implements LiveLayout {
