@@ -10,6 +10,8 @@ export const layoutNames: readonly LayoutName[] = ['loopback', 'netns'];
 const portFirst = 20_000;
 const portLast = 29_999;
 const listenState = '0A';
+/** The head of that column. */
+const stateColumn = 'st';
 const namespacePrefix = 'ohb';
 /** Of the far host on loopback, as /proc/net/tcp writes it; all others are the near side's. */
 const farByte = '03';
@@ -33,15 +35,14 @@ async function readListeners(table: FileHandle): Promise<Listener[]> {
   const found: Listener[] = [];
   const block = Buffer.alloc(16_384);
   let rest = '';
-  for (let lines = 0; ;) {
+  for (;;) {
     const { bytesRead } = await table.read(block);
     if (bytesRead === 0) return found;
     const whole = (rest + block.toString('latin1', 0, bytesRead)).split('\n');
     rest = whole.pop() ?? '';
     for (const line of whole) {
-      lines += 1;
-      if (lines === 1) continue;  // the names of the columns
       const [, local = '', , state] = line.trim().split(/\s+/, 4);
+      if (state === stateColumn) continue;
       if (state !== listenState) return found;
       const [address = '', port = ''] = local.split(':');
       found.push({ address, port: Number.parseInt(port, 16) });
@@ -49,13 +50,13 @@ async function readListeners(table: FileHandle): Promise<Listener[]> {
   }
 }
 
+/** None where the table cannot be read: its process may be gone. */
 async function listenersIn(path: string): Promise<Listener[]> {
-  const table = await open(path).catch(() => undefined);
-  if (table === undefined) return [];
   try {
+    await using table = await open(path);
     return await readListeners(table);
-  } finally {
-    await table.close();
+  } catch {
+    return [];
   }
 }
 
