@@ -71,7 +71,10 @@ bool WindowShares::overloaded() const {
 uint32_t WindowShares::share() const {
   if (ledger_ != nullptr && ledger_->scarce() && held_ > ledger_->much()) return limits_.streamMin;
   const uint32_t busy = std::max<uint32_t>(busyStreams_, 1);
-  return std::max(budget_ / busy, limits_.streamMin);
+  const uint32_t fair = std::max(budget_ / busy, limits_.streamMin);
+  // Whole records: a peer that fills them would send what is left of its window as a frame of crumbs.
+  constexpr auto unit = static_cast<uint32_t>(kUnitPayloadMax);
+  return fair < unit ? fair : fair - fair % unit;
 }
 
 uint32_t WindowShares::streamCredit(const Stream& stream) const {

@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/intrusive_list.h"
+#include "base/record_size.h"
 #include "base/result.h"
 #include "io/helper.h"
 
@@ -94,9 +95,10 @@ class EventLoop {
  public:
   static constexpr Nanos kTick = 8 * kMillisecond;
   // A receive block is read into from kReceiveAt on, a page boundary: some processors copy to another
-  // place at half the speed. Before it there is room for the record that an earlier read began.
+  // place at half the speed. Before it there is room for the record that an earlier read began. It holds
+  // what one full send block of the other end brings, so that reads do not cut records.
   static constexpr size_t kReceiveAt = 20 * 1024;
-  static constexpr size_t kReceiveBlock = kReceiveAt + 256 * 1024;
+  static constexpr size_t kReceiveBlock = kReceiveAt + kSendBlockBytes;
   static constexpr size_t kScratchBytes = 256 * 1024;
   // After so long without an event the buffers kept for the next one are given back.
   static constexpr Nanos kBuffersKept = kSecond;

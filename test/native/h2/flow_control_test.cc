@@ -156,6 +156,38 @@ TEST(WindowSharesTest, BusyStreamsShareTheBudget) {
   EXPECT_GT(moved, 500000u);
 }
 
+// A window that is no whole number of records would end in a frame of crumbs each time it is used up.
+TEST(WindowSharesTest, BulkStreamsFillWholeRecords) {
+  for (int busy : {1, 3, 16}) {
+    Pair pair;
+    std::vector<Flow*> flows;
+    for (int i = 0; i < busy; ++i) flows.push_back(pair.client.open());
+    pair.run();
+    // Until the shares have settled, and then what counts.
+    for (bool settled : {false, true}) {
+      size_t full = 0;
+      size_t crumbs = 0;
+      for (int round = 0; round < 300; ++round) {
+        for (Flow* f : flows) {
+          if (f->out.size() - f->sent < (1 << 20)) pair.client.send(*f, std::string(4 << 20, 'x'));
+        }
+        const std::string bytes = pair.client.produce(256 << 10);
+        for (const Frame& f : parseFrames(bytes)) {
+          if (f.type != 0) continue;
+          (f.payload.size() == kUnitPayloadMax ? full : crumbs) += 1;
+        }
+        ASSERT_TRUE(pair.server.feed(bytes).ok());
+        ASSERT_TRUE(pair.client.feed(pair.server.produce()).ok());
+        for (Flow* f : flows) pair.other(*f).in.clear();
+      }
+      EXPECT_GT(full, 1000u) << busy;
+      if (settled) {
+        EXPECT_EQ(crumbs, 0u) << busy;
+      }
+    }
+  }
+}
+
 TEST(WindowLedgerTest, CountsAcrossConnectionsAndComesBackToZero) {
   WindowLedger ledger(1 << 20);
   {
