@@ -33,7 +33,7 @@ class WindowLedger {
 
 struct WindowLimits {
   uint32_t streamInitial = 256 * 1024;      // SETTINGS_INITIAL_WINDOW_SIZE
-  uint32_t streamMin = 32 * 1024;           // the smallest share; shares are cut to whole records
+  uint32_t streamMin = 32 * 1024;           // the smallest share, but for the cut to whole records
   uint32_t budgetInitial = 2 * 1024 * 1024; // connection window, and sum of shares, at first
   uint32_t budgetMax = 16 * 1024 * 1024;    // as far as the bandwidth-delay estimate may raise it
 };
