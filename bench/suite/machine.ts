@@ -14,6 +14,8 @@ export interface Machine {
   readonly congestion: string;
   readonly node: string;
   readonly openssl: string;
+  /** Whether that OpenSSL has a vectorised AES-GCM for this processor; older results lack it. */
+  readonly vectorisedGcm?: boolean;
   readonly onehop: string;
   /** Of the package's repository, with `+` when files differ from it; '' outside of one. */
   readonly commit: string;
@@ -38,12 +40,24 @@ function commit(): string {
   return head === '' ? '' : head + (git('status', '--porcelain', '-uno') === '' ? '' : '+');
 }
 
+/** What OpenSSL asks of a processor before it takes that AES-GCM. */
+const gcmFlags = ['avx512f', 'avx512dq', 'avx512bw', 'avx512vl', 'vaes', 'vpclmulqdq'];
+
+/** Whether an OpenSSL of that version takes its vectorised AES-GCM, by `/proc/cpuinfo`. */
+export function hasVectorisedGcm(openssl: string, cpuinfo: string): boolean {
+  const [major = 0, minor = 0] = openssl.split('.').map(Number);
+  if (major < 3 || (major === 3 && minor < 1)) return false;
+  const flags = /^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.split(' ') ?? [];
+  return gcmFlags.every((flag) => flags.includes(flag));
+}
+
 export function describeMachine(): Machine {
   return {
     cpu: cpus()[0]?.model.trim() ?? 'unknown', processors: availableParallelism(),
     memoryBytes: totalmem(), kernel: release(),
     congestion: textOf('/proc/sys/net/ipv4/tcp_congestion_control'), node: process.version,
-    openssl: process.versions.openssl, onehop: packageVersion, commit: commit(),
-    date: new Date().toISOString(),
+    openssl: process.versions.openssl,
+    vectorisedGcm: hasVectorisedGcm(process.versions.openssl, textOf('/proc/cpuinfo')),
+    onehop: packageVersion, commit: commit(), date: new Date().toISOString(),
   };
 }

@@ -67,13 +67,17 @@ function tableOf(rows: readonly Row[]): string[] {
   return [`| ${head.join(' | ')} |`, `|${head.map(() => '---').join('|')}|`, ...lines];
 }
 
+export const opensslOf = ({ openssl, vectorisedGcm = false }: SetupRecord): string =>
+  `OpenSSL ${openssl}${vectorisedGcm ? ', AES-GCM vectorised' : ''}`;
+
 function introduction(setup: SetupRecord): string[] {
   const pins = setup.pinning.near === '' ? 'not pinned'
     : `client and near proxy on processors ${setup.pinning.near}, far proxy and server on `
       + setup.pinning.far;
   const commit = setup.commit === '' ? '' : `, commit ${setup.commit}`;
   return [
-    `${setup.date}: onehop ${setup.onehop}${commit}, Node ${setup.node} (OpenSSL ${setup.openssl})`,
+    `${setup.date}: onehop ${setup.onehop}${commit}, Node ${setup.node} `
+      + `(${opensslOf(setup)})`,
     '',
     `${setup.cpu}, ${setup.processors} processors, `
       + `${Math.round(setup.memoryBytes / 2 ** 30)} GiB; Linux ${setup.kernel}, `

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { SaxesParser } from 'saxes';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
+import { hasVectorisedGcm } from '../../bench/suite/machine.js';
 import { runBench } from '../../bench/suite/main.js';
 import { answersOf } from '../../bench/suite/report/answers.js';
 import { gather, parseRecords, runOf } from '../../bench/suite/report/gather.js';
@@ -102,6 +103,31 @@ describe('targets', () => {
     expect(targetsOf(runOf('one', wholeRun(3))).map(({ reached }) => reached))
       .not.toContain('reached');
   });
+  it('are those of the AES-GCM that ran', () => {
+    const bounds = (vectorisedGcm: boolean): string[] =>
+      targetsOf(runOf('one', wholeRun(8).map((record) =>
+        record.kind === 'setup' ? { ...record, vectorisedGcm } : record)))
+        .filter(({ what }) => what === 'hbone ÷ relay').map(({ bound }) => bound);
+    expect(bounds(true)).toEqual(expect.arrayContaining(['at least 0.95×', 'at most 1.1×']));
+    expect(bounds(false)).toEqual(expect.arrayContaining(['at least 0.8×', 'at most 1.45×']));
+  });
+});
+
+describe('the machine', () => {
+  const flags = 'avx512f avx512dq avx512bw avx512vl vaes vpclmulqdq';
+  it('has a vectorised AES-GCM where OpenSSL and processor both know it', () => {
+    const cpuinfo = `processor\t: 0\nflags\t\t: fpu ${flags} avx512_vnni\nbugs\t\t: none\n`;
+    expect(hasVectorisedGcm('3.5.8', cpuinfo)).toBe(true);
+    expect(hasVectorisedGcm('4.0.0', cpuinfo)).toBe(true);
+    expect(hasVectorisedGcm('3.0.19', cpuinfo)).toBe(false);
+  });
+  it.each(flags.split(' '))('has none without %s', (flag) => {
+    const cpuinfo = `flags\t: ${flags.replace(flag, `${flag}x`)}\n`;
+    expect(hasVectorisedGcm('3.5.8', cpuinfo)).toBe(false);
+  });
+  it('has none where nothing says so', () => {
+    expect(hasVectorisedGcm('3.5.8', 'unknown')).toBe(false);
+  });
 });
 
 const hostile = '<script>alert("x")</script> & \'quotes\' \u0000\u001b[31m \ud800 {a|rich} ]]> |';
@@ -120,7 +146,7 @@ describe('the page', () => {
   });
   it('names machine, versions, commit, command and date', () => {
     const text = page(wholeRun(8));
-    for (const part of ['Test CPU, 2 processors', 'Node v24.1.0, OpenSSL 3.5.1', 'abcdef012345',
+    for (const part of ['Test CPU, 2 processors', 'Node v24.1.0, OpenSSL 3.5.1, AES-GCM vectorised', 'abcdef012345',
       '--rounds 8 --seconds 1', '--only direct,relay,hbone,envoy-sidecar,envoy-l4,',
       '2026-01-02T03:04:05.000Z', 'envoy-l4 1.0']) {
       expect(text).toContain(part);

@@ -1,3 +1,4 @@
+import { opensslOf } from '../markdown.js';
 import { metricsOf, type Metric } from '../table.js';
 import type { Answer } from './answer.js';
 import { answersOf } from './answers.js';
@@ -37,7 +38,7 @@ function machineOf({ setup, records }: Run): Markup {
     ['machine', `${setup.cpu}, ${setup.processors} processors, `
       + `${Math.round(setup.memoryBytes / 2 ** 30)} GiB; Linux ${setup.kernel}, `
       + `TCP ${setup.congestion}`],
-    ['versions', `onehop ${setup.onehop}, Node ${setup.node}, OpenSSL ${setup.openssl}`],
+    ['versions', `onehop ${setup.onehop}, Node ${setup.node}, ${opensslOf(setup)}`],
     ['commit', setup.commit === '' ? 'not known' : setup.commit],
     ['command', commandOf(records)],
     ['method', `${setup.rounds} rounds of ${setup.seconds} s after ${setup.warmupSeconds} s of `

@@ -14,7 +14,7 @@ interface Target {
   /** The workload of the rival, by default the subject itself; default: the same workload. */
   readonly rivalWorkload?: string;
   readonly bound: 'at least' | 'at most';
-  /** With a vectorised AES-GCM (OpenSSL 3.1 and later), and without. */
+  /** With a vectorised AES-GCM, and without. */
   readonly vector: number;
   readonly plain?: number;
 }
@@ -85,12 +85,6 @@ export interface TargetResult {
   readonly why: string;
 }
 
-/** Whether the OpenSSL of that version has a vectorised AES-GCM. */
-export function isVectorised(openssl: string): boolean {
-  const [major = 0, minor = 0] = openssl.split('.').map(Number);
-  return major > 3 || (major === 3 && minor >= 1);
-}
-
 function judge([low, high]: readonly [number, number], { bound }: Target, limit: number): Reached {
   const inside = (value: number): boolean => bound === 'at least' ? value >= limit : value <= limit;
   return inside(low) && inside(high) ? 'reached' : inside(low) || inside(high) ? 'open' : 'missed';
@@ -111,7 +105,7 @@ function resultOf(run: Run, place: Place, target: Target): TargetResult[] {
   const metric = metricOf(place.workload, target.metric);
   if (metric === undefined) return [];
   const { subject = nodeProxies, rivalWorkload } = target;
-  const limit = isVectorised(run.setup?.openssl ?? '') ? target.vector
+  const limit = run.setup?.vectorisedGcm === true ? target.vector
     : target.plain ?? target.vector;
   const head = { layout: place.layout, workload: place.workload.title, metric: metric.title };
   const rival = target.rival ?? (rivalWorkload === undefined ? undefined : subject);

@@ -4,8 +4,8 @@ export type Values = NonNullable<RunRecord['measured']>;
 
 export const setup: SetupRecord = {
   kind: 'setup', cpu: 'Test CPU', processors: 2, memoryBytes: 8 * 2 ** 30, kernel: '6.1',
-  congestion: 'reno', node: 'v24.1.0', openssl: '3.5.1', onehop: '0.1.0', commit: 'abcdef012345',
-  date: '2026-01-02T03:04:05.000Z', rounds: 8, seconds: 1, warmupSeconds: 0.1,
+  congestion: 'reno', node: 'v24.1.0', openssl: '3.5.1', vectorisedGcm: true,
+  onehop: '0.1.0', commit: 'abcdef012345', date: '2026-01-02T03:04:05.000Z', rounds: 8, seconds: 1, warmupSeconds: 0.1,
   pinning: { near: '0', far: '1' },
 };
 
