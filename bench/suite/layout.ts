@@ -29,7 +29,8 @@ interface Listener {
 
 /**
  * The kernel lists those that listen before all others, and the others may be tens of thousands: the
- * table is read no further than to the first of these.
+ * table is read no further than to the first of these. To find it, the kernel looks through its whole
+ * hash table all the same: a millisecond for 262,144 buckets, so this is not for a tight loop.
  */
 async function readListeners(table: FileHandle): Promise<Listener[]> {
   const found: Listener[] = [];
@@ -60,16 +61,14 @@ async function listenersIn(path: string): Promise<Listener[]> {
   }
 }
 
-async function listenersOf(proc: string): Promise<Listener[]> {
-  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => listenersIn(`${proc}/net/${name}`)));
-  return tables.flat();
-}
-
 abstract class BaseLayout implements LiveLayout {
   abstract readonly name: LayoutName;
   abstract readonly nearHost: string;
   abstract readonly farHost: string;
   readonly #given = new Set<number>();
+
+  /** Those of /proc/net in which a listener of this layout can be. */
+  protected abstract readonly tables: readonly string[];
 
   get serverHost(): string {
     return this.farHost;
@@ -81,7 +80,7 @@ abstract class BaseLayout implements LiveLayout {
   abstract remove(): void;
 
   async freePort(side: Side): Promise<number> {
-    const taken = new Set((await listenersOf(this.proc(side))).map(({ port }) => port));
+    const taken = new Set((await this.#listeners(side)).map(({ port }) => port));
     for (let tries = 0; tries < 1_000; tries += 1) {
       const port = portFirst + Math.floor(Math.random() * (portLast - portFirst + 1));
       if (taken.has(port) || this.#given.has(port)) continue;
@@ -92,8 +91,14 @@ abstract class BaseLayout implements LiveLayout {
   }
 
   async isListening(side: Side, port: number, least = 1): Promise<boolean> {
-    const found = await listenersOf(this.proc(side));
+    const found = await this.#listeners(side);
     return found.filter((one) => one.port === port && this.owns(side, one.address)).length >= least;
+  }
+
+  async #listeners(side: Side): Promise<Listener[]> {
+    const found = await Promise.all(
+      this.tables.map((name) => listenersIn(`${this.proc(side)}/net/${name}`)));
+    return found.flat();
   }
 
   /** Whether a listener at this address can be of that side; see Listener. */
@@ -121,6 +126,7 @@ function run(command: string, args: readonly string[], input = ''): void {
 
 class LoopbackLayout extends BaseLayout {
   readonly name = 'loopback';
+  protected readonly tables = ['tcp'];
   readonly #ending: string;
   readonly nearHost: string;
   readonly farHost: string;
@@ -216,6 +222,8 @@ class OwnLoopbackLayout extends LoopbackLayout {
 
 class NetnsLayout extends BaseLayout {
   readonly name = 'netns';
+  /** Here a proxy may listen at every address of both families. */
+  protected readonly tables = ['tcp', 'tcp6'];
   readonly nearHost = '10.213.7.2';
   readonly farHost = '10.213.7.3';
   readonly #spaces: Partial<Record<Side, Namespace>> = {};

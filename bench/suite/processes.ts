@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Layout, Peer, Side, SystemContext } from './system.js';
 
 const readyMsMax = 30_000;
-const pollMs = 5;
+/** Each look costs milliseconds (`Layout.isListening`), which a proxy that starts would have to share. */
+const pollMs = 20;
 const tailChars = 2_000;
 
 /** Linux: a child so started is killed by the kernel when we are, however we end. */
