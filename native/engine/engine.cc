@@ -192,6 +192,8 @@ Result<Listening> Engine::listen(const ListenSpec& spec) {
     options.context = context.value();
     options.backlog = static_cast<int>(std::clamp(spec.backlog, 1u, 65535u));
     options.transparent = spec.transparent;
+    options.accepted = spec.kind == ListenerKind::hbone ? tunnelSocket(impl_->options)
+                                                        : plainSocket(impl_->options);
     Result<io::ListenSocket> socket = io::openListener(options);
     if (!socket.ok()) return socket.error();
     address = socket.value().bound;  // the port the kernel chose serves all shards

@@ -328,7 +328,7 @@ void Flow::dialTcp(const CompiledEndpoint& endpoint) {
   Result<io::BindChoice> bind = bindChoice(endpoint);
   io::DialEvents& events = *this;
   setup_->dial = std::make_unique<io::Dial>(shard_.loop(), events);
-  setup_->dial->start(endpoint.dial, bind.value(), context(), shard_.plainSocket(),
+  setup_->dial->start(endpoint.dial, bind.value(), context(), plainSocket(shard_.options()),
                       shard_.deadlines().dial);
 }
 
@@ -350,7 +350,7 @@ void Flow::dialTunnel(const CompiledEndpoint& endpoint) {
   params.address = endpoint.dial;
   params.bind = bind.value();
   params.context = context();
-  params.socket = shard_.tunnelSocket();
+  params.socket = tunnelSocket(shard_.options());
   params.credentials = credential->credentials;
   params.expectedPeers = endpoint.peers;
   params.deadlines = shard_.deadlines();

@@ -134,16 +134,16 @@ void Shard::publishGauges() {
                     loop_.recordPool().lentBytes());
 }
 
-io::SocketOptions Shard::tunnelSocket() const {
+io::SocketOptions tunnelSocket(const EngineOptions& options) {
   io::SocketOptions socket;
-  socket.congestion = options_.congestion;
+  socket.congestion = options.congestion;
   socket.notSentLowat = kTunnelUnsentBytes;
   return socket;
 }
 
-io::SocketOptions Shard::plainSocket() const {
+io::SocketOptions plainSocket(const EngineOptions& options) {
   io::SocketOptions socket;
-  socket.congestion = options_.congestion;
+  socket.congestion = options.congestion;
   return socket;
 }
 

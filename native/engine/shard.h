@@ -30,6 +30,10 @@ struct CredentialSlot {
   uint32_t version = 0;  // pooled tunnels are shared within one version only
 };
 
+// What the sockets of tunnels, and those of plain flows, are set to.
+io::SocketOptions tunnelSocket(const EngineOptions& options);
+io::SocketOptions plainSocket(const EngineOptions& options);
+
 // One thread, one loop, and all that lives on it. Other threads post() and nothing else.
 class Shard final : private CacheObserver,
                     private UpcallObserver,
@@ -90,8 +94,6 @@ class Shard final : private CacheObserver,
   transport::TlsCounters& tlsCounters() { return tlsCounters_; }
   uint32_t index() const { return index_; }
   // Sockets that carry tunnels, and sockets of applications.
-  io::SocketOptions tunnelSocket() const;
-  io::SocketOptions plainSocket() const;
   void notice(Notice notice);
 
  private:

@@ -96,7 +96,6 @@ void ShardListener::onAccepted(io::Fd fd, const SocketAddress& peer) {
 }
 
 void ShardListener::acceptPlain(io::Fd fd, const SocketAddress& peer) {
-  io::tune(fd.get(), shard_.plainSocket());
   SocketAddress destination = spec_.bound;
   if (spec_.kind == ListenerKind::capture || spec_.kind == ListenerKind::plaintext) {
     std::optional<SocketAddress> original = io::originalDestination(fd.get());
@@ -122,7 +121,6 @@ void ShardListener::acceptTunnel(io::Fd fd, const SocketAddress& peer) {
   if (credential == nullptr) {
     return tell(peer, makeError(CloseReason::noCredential, "no certificate to serve with"));
   }
-  io::tune(fd.get(), shard_.tunnelSocket());
   Result<std::unique_ptr<io::TcpStream>> stream =
       io::TcpStream::adopt(shard_.loop(), std::move(fd));
   if (!stream.ok()) return tell(peer, stream.error());

@@ -18,6 +18,8 @@ void Dial::cancel() {
 void Dial::start(const SocketAddress& to, const BindChoice& bind, const NetContext& context,
                  const SocketOptions& options, Nanos deadline) {
   CHECK(!fd_ && !early_);
+  to_ = to;
+  mayBeItself_ = !bind.address || bind.address->ip == to.ip;
   Result<Fd> begun = startConnect(to, bind, context, options);
   if (begun.ok()) {
     fd_ = std::move(begun.value());
@@ -47,18 +49,18 @@ void Dial::fail(CloseReason reason, const char* what, int code) {
 void Dial::onIo(uint32_t events) {
   // The first edge of a fresh socket may tell EPOLLHUP before connect(2) took effect.
   if ((events & (EPOLLOUT | EPOLLERR)) == 0) return;
-  const int error = connectError(fd_.get());
-  if (error != 0) return fail(dialReason(error), "connect", error);
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+    const int error = connectError(fd_.get());
+    if (error != 0) return fail(dialReason(error), "connect", error);
+  }
   // A connecting socket is not writable, so this one is connected.
-  loop_.unwatch(fd_.get(), *this);
-  Timer::cancel();
   // Where nobody listens the kernel may have picked the destination's own port for us (simultaneous
   // open, RFC 9293 3.5): what we sent would come back.
-  const std::optional<SocketAddress> local = localAddress(fd_.get());
-  if (local && local == peerAddress(fd_.get())) {
+  if (mayBeItself_ && localAddress(fd_.get()) == to_) {
     return fail(CloseReason::dialRefused, "connected to itself", ECONNREFUSED);
   }
-  Result<std::unique_ptr<TcpStream>> stream = TcpStream::adopt(loop_, std::move(fd_));
+  Timer::cancel();
+  Result<std::unique_ptr<TcpStream>> stream = TcpStream::takeOver(loop_, std::move(fd_), *this);
   fd_ = Fd();
   if (!stream.ok()) return events_.onDialFailed(stream.error());
   events_.onDialled(std::move(stream.value()));

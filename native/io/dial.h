@@ -41,6 +41,8 @@ class Dial final : private IoWatcher, private Timer, private PassHook {
   EventLoop& loop_;
   DialEvents& events_;
   Fd fd_;
+  SocketAddress to_;
+  bool mayBeItself_ = false;  // the source address may be the destination's
   std::unique_ptr<Error> early_;
 };
 

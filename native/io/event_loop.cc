@@ -81,18 +81,32 @@ Status EventLoop::init() {
 }
 
 Status EventLoop::watch(int fd, IoWatcher& watcher) {
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.ptr = &watcher;
-  if (epoll_ctl(epollFd_, EPOLL_CTL_ADD, fd, &event) != 0) {
-    return makeError(CloseReason::overload, "epoll_ctl", errno);
-  }
-  ++stats_.watched;
-  return {};
+  const Status controlled = control(EPOLL_CTL_ADD, fd, watcher);
+  if (controlled.ok()) ++stats_.watched;
+  return controlled;
+}
+
+Status EventLoop::rewatch(int fd, IoWatcher& from, IoWatcher& to) {
+  dropPending(from);
+  return control(EPOLL_CTL_MOD, fd, to);
 }
 
 void EventLoop::unwatch(int fd, IoWatcher& watcher) {
   if (epoll_ctl(epollFd_, EPOLL_CTL_DEL, fd, nullptr) == 0) --stats_.watched;
+  dropPending(watcher);
+}
+
+Status EventLoop::control(int operation, int fd, IoWatcher& watcher) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.ptr = &watcher;
+  if (epoll_ctl(epollFd_, operation, fd, &event) != 0) {
+    return makeError(CloseReason::overload, "epoll_ctl", errno);
+  }
+  return {};
+}
+
+void EventLoop::dropPending(IoWatcher& watcher) {
   for (int i = 0; i < pendingCount_; ++i) {
     if (pending_[i].data.ptr == &watcher) pending_[i].events = 0;
   }

@@ -110,6 +110,8 @@ class EventLoop {
 
   Status init();  // may fail with errno when descriptors are out
   Status watch(int fd, IoWatcher& watcher);
+  // From here on `to` hears of it, and of all that is ready now; pending events are forgotten.
+  Status rewatch(int fd, IoWatcher& from, IoWatcher& to);
   // Forgets pending events of this descriptor as well. Call before closing it.
   void unwatch(int fd, IoWatcher& watcher);
   void countSpliced(size_t bytes) { stats_.splicedBytes += bytes; }
@@ -145,6 +147,8 @@ class EventLoop {
   friend class PassHook;
   static constexpr size_t kSlots = 1024;  // power of two; one turn is kSlots * kTick = 8.2 s
 
+  Status control(int operation, int fd, IoWatcher& watcher);
+  void dropPending(IoWatcher& watcher);
   void addTimer(Timer& timer);
   void removeTimer(Timer& timer);
   void fireTimers();

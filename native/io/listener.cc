@@ -29,6 +29,7 @@ void Listener::acceptSome() {
     }
     if (!accepted.value().fd) return;
     events_.onAccepted(std::move(accepted.value().fd), accepted.value().peer);
+    if (fd_ && acceptQueue(fd_.get()) == 0) return;
   }
   // Edge-triggered: what is left makes no further event.
   if (fd_) schedule(loop_);

@@ -79,6 +79,7 @@ Result<ListenSocket> openListenerHere(const ListenOptions& options) {
   }
   ListenSocket result;
   result.transparent = options.transparent && setTransparent(fd.get(), v6);
+  tune(fd.get(), options.accepted);
   RawAddress raw = encodeAddress(options.address);
   if (bind(fd.get(), raw.get(), raw.length) != 0) {
     return makeError(CloseReason::internal, "bind " + options.address.format(), errno);
@@ -202,6 +203,13 @@ Result<Accepted> acceptOne(int listener) {
   return makeError(CloseReason::overload, "accept", errno);
 }
 
+int acceptQueue(int listener) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return -1;
+  return static_cast<int>(info.tcpi_unacked);  // what this field tells of a listener
+}
+
 void tune(int fd, const SocketOptions& options) {
   setInt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   setInt(fd, SOL_SOCKET, SO_OOBINLINE, 1);  // or the urgent byte would be lost on the way
@@ -234,12 +242,6 @@ std::optional<SocketAddress> originalDestination(int fd) {
 std::optional<SocketAddress> localAddress(int fd) {
   RawAddress raw;
   if (getsockname(fd, raw.get(), &raw.length) != 0) return std::nullopt;
-  return decodeAddress(raw);
-}
-
-std::optional<SocketAddress> peerAddress(int fd) {
-  RawAddress raw;
-  if (getpeername(fd, raw.get(), &raw.length) != 0) return std::nullopt;
   return decodeAddress(raw);
 }
 

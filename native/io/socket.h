@@ -58,6 +58,7 @@ struct ListenOptions {
   NetContext context;
   int backlog = 1024;
   bool transparent = false;  // try IP_TRANSPARENT; whether it worked is told back
+  SocketOptions accepted;    // of its connections: Linux copies a listener's to each
 };
 
 struct ListenSocket {
@@ -82,11 +83,13 @@ struct Accepted {
 };
 // A result without descriptor means nothing is waiting; an error carries errno.
 Result<Accepted> acceptOne(int listener);
+// Connections that wait to be accepted; -1 when unknown. To ask costs a tenth of an accept in vain, for
+// which the kernel makes a socket first.
+int acceptQueue(int listener);
 
 void tune(int fd, const SocketOptions& options);  // TCP_NODELAY, keepalive, timeouts
 std::optional<SocketAddress> originalDestination(int fd);
 std::optional<SocketAddress> localAddress(int fd);
-std::optional<SocketAddress> peerAddress(int fd);
 // Bytes the kernel still holds unacknowledged (SIOCOUTQ); 0 when unknown.
 int unacknowledgedBytes(int fd);
 Result<std::pair<Fd, Fd>> makeSocketPair();

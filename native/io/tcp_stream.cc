@@ -17,6 +17,18 @@ Result<std::unique_ptr<TcpStream>> TcpStream::adopt(EventLoop& loop, Fd fd) {
   return stream;
 }
 
+Result<std::unique_ptr<TcpStream>> TcpStream::takeOver(EventLoop& loop, Fd fd,
+                                                       IoWatcher& watcher) {
+  std::unique_ptr<TcpStream> stream(new TcpStream(loop, std::move(fd)));
+  const Status watched = loop.rewatch(stream->fd_.get(), watcher, *stream);
+  if (!watched.ok()) {
+    loop.unwatch(stream->fd_.get(), watcher);
+    stream->fd_ = Fd();
+    return watched.error();
+  }
+  return stream;
+}
+
 TcpStream::~TcpStream() {
   if (!fd_) return;
   if (wroteEnd_ && !failed_) {

@@ -12,6 +12,8 @@ class TcpStream final : public ByteStream, private IoWatcher {
  public:
   // Fails when the loop cannot watch the descriptor.
   static Result<std::unique_ptr<TcpStream>> adopt(EventLoop& loop, Fd fd);
+  // The same for one that `watcher` watches now, which hears no more of it.
+  static Result<std::unique_ptr<TcpStream>> takeOver(EventLoop& loop, Fd fd, IoWatcher& watcher);
   ~TcpStream() override;
 
   IoResult readv(const iovec* parts, int count) override;
