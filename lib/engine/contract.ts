@@ -8,7 +8,7 @@
  */
 
 /** Bumped on every change of shape or order on either side. */
-export const contractVersion = 5;
+export const contractVersion = 6;
 
 /** A number below 2^53 that names a native object; 0 names nothing. */
 export type Handle = number;
@@ -357,6 +357,8 @@ export interface NativeEngine {
   engineCounters(): BigUint64Array;
   /** Whether the engine holds this process open; false at the start. */
   keepAlive(on: boolean): void;
+  /** Whether flows that end as they should, with `complete`, are told of; true at the start. */
+  summarizeComplete(on: boolean): void;
   /** Gives memory of this process that is free back to the system; takes milliseconds. */
   trim(): void;
   /** Stops accepting, sends GOAWAY, waits for flows until the deadline, then forces. */

@@ -21,7 +21,7 @@ import { publishEach } from './publisher.js';
 export interface EngineHandlers {
   /** Decides a flow key once; the verdict is cached until the key is evicted. Default: deny. */
   decide?: Decide;
-  /** Ended flows, in the order they ended on their shard. */
+  /** Ended flows, in the order they ended on their shard; which, says summarizeComplete(). */
   summaries?(ended: readonly FlowSummary[]): void;
   /** Connections that failed before there was a flow on them. */
   notices?(failed: readonly Notice[]): void;
@@ -87,6 +87,7 @@ export class Engine implements AsyncDisposable {
     });
     const attempt = (): NativeEngine => addon.start(this.options, (batch) => this.#onEvents(batch));
     this.#native = this.#call('start the engine', attempt);
+    if (handlers.summaries === undefined) this.summarizeComplete(false);
   }
 
   /** Starts the shard threads. Throws `ERR_ONEHOP_LOAD` where this machine has no engine. */
@@ -229,6 +230,15 @@ export class Engine implements AsyncDisposable {
     return this.#request((resolve) => {
       this.#call('drain', () => this.#native.drain(deadlineMs, () => resolve(undefined)));
     });
+  }
+
+  /**
+   * Whether `summaries` hears of flows that ended as they should, with `complete`; of all others it
+   * always does. What it does not hear of costs no call into JavaScript. At the start true with such
+   * a handler, false without. For flows that end from now on, on every shard.
+   */
+  summarizeComplete(on: boolean): void {
+    this.#call('choose the summaries', () => this.#native.summarizeComplete(on));
   }
 
   /** Gives memory of this process that is free back to the system; takes milliseconds. */

@@ -144,6 +144,7 @@ export class NodeProxy implements AsyncDisposable {
       format: config.log === 'json' ? 'json' : 'text', level: config.logLevel,
       ...(options.logTo === undefined ? {} : { to: options.logTo }),
       color: options.logColor ?? false,
+      onLevel: () => this.#chooseSummaries(),
     });
     this.#forwards = parseForwards(config.forward) ?? [];
     this.#routing = {
@@ -157,6 +158,7 @@ export class NodeProxy implements AsyncDisposable {
       evicted: (keys) => keys.forEach(([shard, key]) => this.#table.forget(shard, key)),
       failed: (error) => this.#log.write('error', 'engine', error.message, { code: error.code }),
     });
+    this.#chooseSummaries();
     this.#slots = new SlotAllocator({
       expiryMs: seriesExpiryMs,
       block: {
@@ -450,6 +452,11 @@ export class NodeProxy implements AsyncDisposable {
     const source = this.#state.workload(key.workload);
     if (source !== undefined && isForeign(key, source)) return refuseForeign(key, source);
     return decide(this.#state, key, this.#routing);
+  }
+
+  /** Flows that end well are logged at info; below, nobody needs to hear of them. */
+  #chooseSummaries(): void {
+    if (this.#stopping === undefined) this.#engine.summarizeComplete(this.#log.isEnabled('info'));
   }
 
   #onSummary(summary: FlowSummary): void {

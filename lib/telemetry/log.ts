@@ -20,6 +20,8 @@ export interface LogOptions {
   to?: number | LogStream;
   /** Colours in the text format. */
   color?: boolean;
+  /** The level was changed. */
+  onLevel?: () => void;
 }
 
 /** Characters waiting for a slow reader; a line that finds more waiting is dropped. */
@@ -55,6 +57,7 @@ export class Log {
   #dropped = 0;
   readonly #default: LogLevel;
   #level: LogLevel;
+  readonly #onLevel: (() => void) | undefined;
 
   constructor(options: LogOptions) {
     const to = options.to ?? 1;
@@ -69,6 +72,7 @@ export class Log {
       : { write: (line: string) => void this.#stream.write(formatText(line, color)) };
     this.#default = options.level;
     this.#level = options.level;
+    this.#onLevel = options.onLevel;
     this.#pino = pino({
       base: null, messageKey: 'message', level: pinoLevel(options.level),
       formatters: { level: (label) => ({ level: label }) },
@@ -89,6 +93,7 @@ export class Log {
     this.#level = level;
     this.#pino.level = pinoLevel(level);
     for (const child of this.#children.values()) child.level = pinoLevel(level);
+    this.#onLevel?.();
   }
 
   resetLevel(): void {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <charconv>
 #include <cstring>
 
 namespace onehop {
@@ -50,8 +51,17 @@ bool IpAddress::isUnspecified() const {
 
 std::string IpAddress::format() const {
   char text[INET6_ADDRSTRLEN];
-  inet_ntop(isV6() ? AF_INET6 : AF_INET, bytes_.data(), text, sizeof text);
-  return text;
+  if (isV6()) {
+    inet_ntop(AF_INET6, bytes_.data(), text, sizeof text);
+    return text;
+  }
+  // The C library's way goes through printf, and every flow has several addresses to tell.
+  char* end = text;
+  for (int i = 0; i < 4; ++i) {
+    if (i > 0) *end++ = '.';
+    end = std::to_chars(end, text + sizeof text, bytes_[i]).ptr;
+  }
+  return {text, end};
 }
 
 std::optional<SocketAddress> SocketAddress::parse(std::string_view text) {

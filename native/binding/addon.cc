@@ -46,6 +46,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
     InstanceMethod<&EngineObject::engineCounters>("engineCounters"),
     InstanceMethod<&EngineObject::keepAlive>("keepAlive"),
     InstanceMethod<&EngineObject::drain>("drain"),
+    InstanceMethod<&EngineObject::summarizeComplete>("summarizeComplete"),
     InstanceMethod<&EngineObject::trim>("trim"),
     InstanceMethod<&EngineObject::stop>("stop"),
   });
@@ -185,6 +186,14 @@ Napi::Value EngineObject::keepAlive(const Napi::CallbackInfo& info) {
   const bool on = reader.flag(info[0], "on");
   if (!reader.ok()) return reader.fail();
   channel_->keepAlive(on);
+  return info.Env().Undefined();
+}
+
+Napi::Value EngineObject::summarizeComplete(const Napi::CallbackInfo& info) {
+  Reader reader(info.Env());
+  const bool on = reader.flag(info[0], "on");
+  if (!reader.ok()) return reader.fail();
+  channel_->engine().summarizeComplete(on);
   return info.Env().Undefined();
 }
 

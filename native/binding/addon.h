@@ -30,6 +30,7 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
   Napi::Value engineCounters(const Napi::CallbackInfo& info);
   Napi::Value keepAlive(const Napi::CallbackInfo& info);
   Napi::Value drain(const Napi::CallbackInfo& info);
+  Napi::Value summarizeComplete(const Napi::CallbackInfo& info);
   Napi::Value trim(const Napi::CallbackInfo& info);
   Napi::Value stop(const Napi::CallbackInfo& info);
 

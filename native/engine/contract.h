@@ -14,7 +14,7 @@
 
 namespace onehop::engine {
 
-inline constexpr uint32_t kContractVersion = 5;
+inline constexpr uint32_t kContractVersion = 6;
 
 // Packed onehop::Handle, below 2^53; 0 names nothing.
 using HandleValue = uint64_t;

@@ -342,6 +342,8 @@ Status Engine::drain(RequestId request, uint32_t deadlineMs) {
   return {};
 }
 
+void Engine::summarizeComplete(bool on) { impl_->outbox.summarizeComplete(on); }
+
 void Engine::trim() {
 #ifdef __GLIBC__
   malloc_trim(0);

@@ -80,6 +80,8 @@ class Engine {
   Status tunnels(RequestId request);
   Status closeFlow(uint32_t shard, HandleValue flow);
   Status drain(RequestId request, uint32_t deadlineMs);
+  // Whether flows that end with `complete` get a summary; true at the start. Takes effect at once.
+  void summarizeComplete(bool on);
   // Gives memory of this process that is free back to the system. Milliseconds; for the quiet after a
   // burst, such as starting.
   void trim();

@@ -1,7 +1,6 @@
 #include "engine/flow.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include "engine/shard.h"
@@ -11,10 +10,26 @@ namespace onehop::engine {
 
 namespace {
 
-std::string hex(uint64_t value) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+// 16 digits.
+void appendHex(std::string& text, uint64_t value) {
+  for (int shift = 60; shift >= 0; shift -= 4) text.push_back("0123456789abcdef"[value >> shift & 15]);
+}
+
+std::string hex(const std::array<uint64_t, 2>& trace) {
+  std::string text;
+  text.reserve(32);
+  appendHex(text, trace[0]);
+  appendHex(text, trace[1]);
   return text;
+}
+
+// W3C Trace Context 3.2: version 00, not sampled.
+std::string traceparent(const std::array<uint64_t, 2>& trace, uint64_t span) {
+  std::string text;
+  text.reserve(55);
+  text.append("00-").append(hex(trace)).push_back('-');
+  appendHex(text, span);
+  return text.append("-00");
 }
 
 // The trace id of a W3C traceparent; false when it is none.
@@ -360,8 +375,7 @@ void Flow::dialTunnel(const CompiledEndpoint& endpoint) {
   std::string forwarded = "for=\"" + source_.format() + "\"";
   if (!endpoint.forwardedHost.empty()) forwarded += ";host=" + endpoint.forwardedHost;
   if (!setup_->isDial) request.headers.emplace_back("forwarded", std::move(forwarded));
-  request.headers.emplace_back("traceparent", "00-" + hex(trace_[0]) + hex(trace_[1]) + "-" +
-                                                  hex(shard_.random().next() | 1) + "-00");
+  request.headers.emplace_back("traceparent", traceparent(trace_, shard_.random().next() | 1));
   setup_->poolTicket = shard_.pool().acquire(key, params, request, *this);
 }
 
@@ -634,12 +648,13 @@ FlowFacts Flow::facts() const {
       std::max<Nanos>(shard_.loop().now() - startedAt_, 0) / kMicrosecond);
   facts.bytesUp = bytesUp_;
   facts.bytesDown = bytesDown_;
-  facts.traceId = hex(trace_[0]) + hex(trace_[1]);
+  facts.traceId = hex(trace_);
   facts.events = recorder_.events();
   return facts;
 }
 
 void Flow::summarize(CloseReason reason, Side side, int code, std::string detail) {
+  if (!shard_.outlet().summarizes(reason)) return;
   FlowSummary summary;
   static_cast<FlowFacts&>(summary) = facts();
   summary.reason = reason;

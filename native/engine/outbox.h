@@ -31,6 +31,11 @@ class Outbox {
     CHECK(pushed);
     if (!announced_.exchange(true, std::memory_order_acq_rel)) observer_.onBatchReady();
   }
+  // What nobody reads is not written: an account costs more than a short flow has left.
+  void summarizeComplete(bool on) { summarizesComplete_.store(on, std::memory_order_relaxed); }
+  bool summarizes(CloseReason reason) const {
+    return reason != CloseReason::complete || summarizesComplete_.load(std::memory_order_relaxed);
+  }
   std::unique_ptr<BatchPart> takeAll() {
     // Before the swap: a part pushed in between announces itself again, which is harmless.
     announced_.exchange(false, std::memory_order_acq_rel);
@@ -41,6 +46,7 @@ class Outbox {
   EngineObserver& observer_;
   TakeAllQueue<BatchPart> parts_;
   std::atomic<bool> announced_{false};
+  std::atomic<bool> summarizesComplete_{true};
 };
 
 // A shard's end of the outbox: gathers during a pass, publishes at its end. What nobody waits for
@@ -60,6 +66,7 @@ class Outlet final : private io::PassHook, private io::Timer {
   Outlet(io::EventLoop& loop, Outbox& outbox, Untaken& untaken)
       : loop_(loop), outbox_(outbox), untaken_(untaken) {}
 
+  bool summarizes(CloseReason reason) const { return outbox_.summarizes(reason); }
   // False: dropped, count it.
   bool summary(FlowSummary summary) {
     if (!admit(untaken_.summaries)) return false;

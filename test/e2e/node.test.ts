@@ -252,6 +252,44 @@ describe('what it shows', () => {
     ]).toEqual([3, 3, 1, 1, 1, 2]);
   }, 60_000);
 
+  it('logs flows that end well at info and counts them at every level', async () => {
+    const m = await setUp('127.21.65', (file) =>
+      file.policies.push(policy('no-9', 'Deny', { destinationPorts: [9] })),
+    );
+    await m.start();
+    servers.push(await echoServer(m.server, 8080));
+    let flows = 0;
+    const flow = async (port: number): Promise<void> => {
+      await m.connect(m.server, port).then(
+        async (socket) => {
+          socket.end('hello');
+          expect(String(await readExactly(socket, 5))).toBe('hello');
+          await closed(socket);
+        },
+        () => undefined,
+      );
+      flows += 1;
+      await until(
+        async () => metric(await m.a.metrics(), 'istio_tcp_connections_closed_total') === flows,
+      );
+    };
+    const lines = (level: string): number =>
+      m.a.daemon.output.split(`"level":"${level}"`).filter((text) => /^[^\n]*"access"/.test(text))
+        .length;
+    const level = (query: string): Promise<unknown> =>
+      ask(m.a.host, 15000, 'POST', `/logging?${query}`);
+    await flow(8080);
+    await until(() => lines('info') === 1);
+    await level('level=warn');
+    await flow(8080);
+    await flow(8080);
+    await flow(9);
+    await until(() => lines('error') === 1);
+    await level('reset');
+    await flow(8080);
+    await until(() => lines('info') === 2);
+  }, 60_000);
+
   it('shows a refused mesh file until it is right again', async () => {
     const m = await setUp('127.21.56');
     await m.start();

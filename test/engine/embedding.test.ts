@@ -99,6 +99,33 @@ describe('two engines in one process', () => {
     expect(summaries[0]?.events.map(({ event }) => event)).toContain('connected');
   });
 
+  it('tell of flows that end well only while asked to, of others always', async () => {
+    const app = await listening((socket) => socket.pipe(socket));
+    let allow = true;
+    const { client, server, endpoint, summaries } = await pair(() => (allow
+      ? { allow, endpoints: [{ protocol: 'tcp', dial: app }] } : { allow, reason: 'denied' }));
+    const flow = async (): Promise<void> => {
+      const socket = await client.dial({ endpoint });
+      socket.end('hello');
+      expect(String(await buffer(socket))).toBe('hello');
+    };
+    server.summarizeComplete(false);
+    await flow();
+    await flow();
+    await until(() => server.counters(0).closed === 2);
+    server.summarizeComplete(true);
+    await flow();
+    await until(() => summaries.length === 1);
+    server.summarizeComplete(false);
+    allow = false;
+    await server.revalidate();
+    await expect(client.dial({ endpoint })).rejects.toMatchObject({
+      code: 'ERR_ONEHOP_CONNECT_REFUSED' });
+    await until(() => summaries.length === 2);
+    expect(summaries.map(({ reason }) => reason)).toEqual(['complete', 'denied']);
+    expect(client.counters(0).closed).toBeGreaterThanOrEqual(3);
+  });
+
   it('decide once for equal keys and reuse the tunnel', async () => {
     let asked = 0;
     const app = await listening((socket) => socket.end('hello'));

@@ -60,6 +60,7 @@ export function fakeAddon(): FakeAddon {
       { length: options.shards * 32 }, (_, index) => BigInt(index)),
     keepAlive: (on) => note('keepAlive', on),
     drain: (_deadlineMs, done) => done(),
+    summarizeComplete: (on) => note('summarizeComplete', on),
     trim: () => note('trim'),
     stop: () => note('stop'),
   });
