@@ -38,7 +38,9 @@ function libcOf(): Host['libc'] {
 
 export function currentHost(): Host {
   return {
-    platform: process.platform, arch: process.arch, libc: libcOf(),
+    platform: process.platform, arch: process.arch,
+    // A report takes Node some 10 ms, and only names of packages and messages need it.
+    get libc() { return libcOf(); },
     node: process.version, openssl: process.versions.openssl ?? '',
   };
 }
@@ -104,10 +106,11 @@ function load(path: string): NativeAddon {
   return require(path) as NativeAddon;
 }
 
-function candidates(host: Host): string[] {
+function* candidates(host: Host): Generator<string> {
   const chosen = process.env['ONEHOP_ADDON'];
-  if (chosen !== undefined && chosen !== '') return [chosen];
-  return [join(root, 'build', 'Release', 'onehop.node'), prebuiltPackage(host)];
+  if (chosen !== undefined && chosen !== '') return yield chosen;
+  yield join(root, 'build', 'Release', 'onehop.node');
+  yield prebuiltPackage(host);
 }
 
 function resolved(path: string): string {

@@ -19,7 +19,9 @@ void Dial::start(const SocketAddress& to, const BindChoice& bind, const NetConte
                  const SocketOptions& options, Nanos deadline) {
   CHECK(!fd_ && !early_);
   to_ = to;
-  mayBeItself_ = !bind.address || bind.address->ip == to.ip;
+  // An address of the other family is not bound.
+  mayBeItself_ = !bind.address || bind.address->ip == to.ip ||
+                 bind.address->ip.isV6() != to.ip.isV6();
   Result<Fd> begun = startConnect(to, bind, context, options);
   if (begun.ok()) {
     fd_ = std::move(begun.value());
