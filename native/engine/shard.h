@@ -30,7 +30,7 @@ struct CredentialSlot {
   uint32_t version = 0;  // pooled tunnels are shared within one version only
 };
 
-// What the sockets of tunnels, and those of plain flows, are set to.
+// What sockets that carry tunnels, and sockets of applications, are set to.
 io::SocketOptions tunnelSocket(const EngineOptions& options);
 io::SocketOptions plainSocket(const EngineOptions& options);
 
@@ -93,7 +93,6 @@ class Shard final : private CacheObserver,
   const hbone::HboneDeadlines& deadlines() const { return deadlines_; }
   transport::TlsCounters& tlsCounters() { return tlsCounters_; }
   uint32_t index() const { return index_; }
-  // Sockets that carry tunnels, and sockets of applications.
   void notice(Notice notice);
 
  private:
