@@ -62,7 +62,7 @@ void Dial::onIo(uint32_t events) {
     return fail(CloseReason::dialRefused, "connected to itself", ECONNREFUSED);
   }
   Timer::cancel();
-  Result<std::unique_ptr<TcpStream>> stream = TcpStream::takeOver(loop_, std::move(fd_), *this);
+  Result<std::unique_ptr<TcpStream>> stream = TcpStream::adopt(loop_, std::move(fd_), this);
   fd_ = Fd();
   if (!stream.ok()) return events_.onDialFailed(stream.error());
   events_.onDialled(std::move(stream.value()));

@@ -88,7 +88,9 @@ Status EventLoop::watch(int fd, IoWatcher& watcher) {
 
 Status EventLoop::rewatch(int fd, IoWatcher& from, IoWatcher& to) {
   dropPending(from);
-  return control(EPOLL_CTL_MOD, fd, to);
+  const Status controlled = control(EPOLL_CTL_MOD, fd, to);
+  if (!controlled.ok()) unwatch(fd, from);
+  return controlled;
 }
 
 void EventLoop::unwatch(int fd, IoWatcher& watcher) {

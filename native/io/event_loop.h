@@ -110,7 +110,8 @@ class EventLoop {
 
   Status init();  // may fail with errno when descriptors are out
   Status watch(int fd, IoWatcher& watcher);
-  // From here on `to` hears of it, and of all that is ready now; pending events are forgotten.
+  // From here on `to` hears of it, and of all that is ready now; pending events are forgotten. Where it
+  // fails nobody watches any more.
   Status rewatch(int fd, IoWatcher& from, IoWatcher& to);
   // Forgets pending events of this descriptor as well. Call before closing it.
   void unwatch(int fd, IoWatcher& watcher);

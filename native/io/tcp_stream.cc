@@ -7,22 +7,12 @@
 
 namespace onehop::io {
 
-Result<std::unique_ptr<TcpStream>> TcpStream::adopt(EventLoop& loop, Fd fd) {
+Result<std::unique_ptr<TcpStream>> TcpStream::adopt(EventLoop& loop, Fd fd, IoWatcher* watcher) {
   std::unique_ptr<TcpStream> stream(new TcpStream(loop, std::move(fd)));
-  const Status watched = loop.watch(stream->fd_.get(), *stream);
+  const int raw = stream->fd_.get();
+  const Status watched =
+      watcher == nullptr ? loop.watch(raw, *stream) : loop.rewatch(raw, *watcher, *stream);
   if (!watched.ok()) {
-    stream->fd_ = Fd();
-    return watched.error();
-  }
-  return stream;
-}
-
-Result<std::unique_ptr<TcpStream>> TcpStream::takeOver(EventLoop& loop, Fd fd,
-                                                       IoWatcher& watcher) {
-  std::unique_ptr<TcpStream> stream(new TcpStream(loop, std::move(fd)));
-  const Status watched = loop.rewatch(stream->fd_.get(), watcher, *stream);
-  if (!watched.ok()) {
-    loop.unwatch(stream->fd_.get(), watcher);
     stream->fd_ = Fd();
     return watched.error();
   }

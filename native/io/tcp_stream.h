@@ -10,10 +10,10 @@ namespace onehop::io {
 // A connected TCP or unix socket. Registered once, edge-triggered; holds no buffer.
 class TcpStream final : public ByteStream, private IoWatcher {
  public:
-  // Fails when the loop cannot watch the descriptor.
-  static Result<std::unique_ptr<TcpStream>> adopt(EventLoop& loop, Fd fd);
-  // The same for one that `watcher` watches now, which hears no more of it.
-  static Result<std::unique_ptr<TcpStream>> takeOver(EventLoop& loop, Fd fd, IoWatcher& watcher);
+  // Fails when the loop cannot watch the descriptor. `watcher` is who watches it now, if anybody does,
+  // and hears no more of it.
+  static Result<std::unique_ptr<TcpStream>> adopt(EventLoop& loop, Fd fd,
+                                                  IoWatcher* watcher = nullptr);
   ~TcpStream() override;
 
   IoResult readv(const iovec* parts, int count) override;
