@@ -76,6 +76,7 @@ Stream& Connection::addStream(uint32_t id) {
   Stream& stream = *owned;
   stream.sendWindow_ = peer_.initialWindow;
   stream.receiveWindow_ = windowAtFirst();
+  stream.grantRest_ = static_cast<uint16_t>(stream.receiveWindow_ % int64_t{kUnitPayloadMax});
   const bool added = streams_.emplace(id, std::move(owned)).second;
   CHECK(added);
   return stream;
@@ -214,7 +215,9 @@ void Connection::consumed(Stream& stream, size_t bytes) {
 
 void Connection::creditStream(Stream& stream) {
   if (stream.remoteEnded_) return;
-  stream.creditDue_ += windows_.streamCredit(stream);
+  const uint32_t credit = windows_.streamCredit(stream);
+  stream.creditDue_ += credit;
+  stream.grantRest_ = static_cast<uint16_t>((stream.grantRest_ + credit) % kUnitPayloadMax);
   if (stream.creditDue_ > 0 && !creditList_.contains(stream)) creditList_.pushBack(stream);
 }
 

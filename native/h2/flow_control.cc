@@ -11,6 +11,9 @@ namespace {
 // PINGs are rationed by peers (our own flood guard too): 10 a second stay far below.
 constexpr Nanos kSampleInterval = 100 * kMillisecond;
 constexpr uint32_t kManyBusy = 4;
+// Shares are whole records, and so is all that a stream was ever granted: a peer that fills records would
+// send what is left of its window as a frame of crumbs.
+constexpr auto kUnit = static_cast<uint32_t>(kUnitPayloadMax);
 
 }  // namespace
 
@@ -72,9 +75,7 @@ uint32_t WindowShares::share() const {
   if (ledger_ != nullptr && ledger_->scarce() && held_ > ledger_->much()) return limits_.streamMin;
   const uint32_t busy = std::max<uint32_t>(busyStreams_, 1);
   const uint32_t fair = std::max(budget_ / busy, limits_.streamMin);
-  // Whole records: a peer that fills them would send what is left of its window as a frame of crumbs.
-  constexpr auto unit = static_cast<uint32_t>(kUnitPayloadMax);
-  return fair < unit ? fair : fair - fair % unit;
+  return fair < kUnit ? fair : fair - fair % kUnit;
 }
 
 uint32_t WindowShares::streamCredit(const Stream& stream) const {
@@ -85,7 +86,10 @@ uint32_t WindowShares::streamCredit(const Stream& stream) const {
   // One of a few streams may need all of its window to fill a long pipe; many fill it together, and then
   // half as many WINDOW_UPDATEs save more than the last quarter of each window is worth.
   const int64_t step = busyStreams_ >= kManyBusy ? target / 2 : target / 4;
-  return missing >= step ? static_cast<uint32_t>(missing) : 0;
+  if (missing < step) return 0;
+  const auto credit = static_cast<uint32_t>(missing);
+  const uint32_t beyond = (stream.grantRest_ + credit) % kUnit;
+  return credit >= kUnit + beyond ? credit - beyond : credit;
 }
 
 void WindowShares::noteBusy(Stream& stream) {

@@ -13,7 +13,7 @@ inline constexpr size_t kFrameHeaderBytes = 9;
 // A DATA frame that fills exactly one TLS record together with its header (16384 - 9).
 inline constexpr size_t kUnitPayloadMax = 16375;
 // The most units one pull is asked to fill.
-inline constexpr size_t kUnitsPerPull = 16;
+inline constexpr size_t kUnitsPerPull = 15;
 
 // One whole record's worth of plaintext: the frame header goes directly before the payload.
 struct OutputUnit {

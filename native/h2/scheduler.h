@@ -12,11 +12,12 @@ namespace onehop::h2 {
 // epoch is a count of bytes sent by all.
 class Scheduler {
  public:
-  // Two records for a sparse stream. A bulk stream among others has eight: fewer would make the far
-  // end write smaller pieces (2 cost a third more CPU per byte with 16 flows), more would not save
-  // any, and no sparse stream waits for the end of them. Alone it has a whole batch.
+  // Two records for a sparse stream. A bulk stream among others has a third of what leaves in one send,
+  // so that turns end with sends: fewer would make the far end write smaller pieces (2 cost a third more
+  // CPU per byte with 16 flows), more would not save any, and no sparse stream waits for the end of
+  // them. Alone it has a whole batch.
   static constexpr int32_t kQuantum = static_cast<int32_t>(2 * kUnitPayloadMax);
-  static constexpr int32_t kQuantumBulk = static_cast<int32_t>(8 * kUnitPayloadMax);
+  static constexpr int32_t kQuantumBulk = static_cast<int32_t>(5 * kUnitPayloadMax);
   static constexpr int32_t kQuantumAlone = static_cast<int32_t>(kUnitsPerPull * kUnitPayloadMax);
   // So much may sparse streams take before a waiting bulk stream has a turn.
   static constexpr int32_t kSparseRun = 4 * kQuantum;

@@ -59,6 +59,7 @@ class Stream : public ListLink<ReadyTag>, public ListLink<CreditTag> {
   bool starvedLong_ : 1 = false;    // was so at the last look
   bool wasBulk_ : 1 = false;        // for the scheduler: bulk in the epoch before epoch_
   uint8_t busyRound_ = 0;           // the round of window shares it was counted in
+  uint16_t grantRest_ = 0;          // what the peer may send in all, beyond whole records
 };
 static_assert(sizeof(Stream) <= 160);
 
