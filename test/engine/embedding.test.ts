@@ -187,7 +187,47 @@ describe('two engines in one process', () => {
   });
 });
 
+/** The types of the extensions of a TLS 1.3 ClientHello (RFC 8446 4.1.2), which fills one record. */
+function extensionTypes(record: Buffer): number[] {
+  let at = 5 + 4 + 2 + 32;
+  at += 1 + record.readUInt8(at);
+  at += 2 + record.readUInt16BE(at);
+  at += 1 + record.readUInt8(at);
+  const end = at + 2 + record.readUInt16BE(at);
+  const types: number[] = [];
+  for (at += 2; at < end; at += 4 + record.readUInt16BE(at + 2)) {
+    types.push(record.readUInt16BE(at));
+  }
+  return types;
+}
+
 describe('one engine', () => {
+  it('offers no compression of certificates, which some OpenSSL would do anew each time', async () => {
+    const hello = new Promise<Buffer>((resolve) => {
+      void listening((socket) => {
+        let got = Buffer.alloc(0);
+        socket.on('error', () => undefined);
+        socket.on('data', (part: Buffer) => {
+          got = Buffer.concat([got, part]);
+          if (got.length < 5 || got.length < 5 + got.readUInt16BE(3)) return;
+          resolve(got);
+          socket.destroy();
+        });
+      }).then(async (dial) => {
+        const engine = started();
+        const { handle: credential } = engine.putCredential(await issue(clientId));
+        await engine.dial({
+          endpoint: { protocol: 'hbone', dial, authority: '10.9.9.9:80', credential, peers: [serverId] },
+        }).catch(() => undefined);
+      });
+    });
+    const types = extensionTypes(await hello);
+    const keyShare = 51;
+    const compressCertificate = 27;
+    expect(types).toContain(keyShare);
+    expect(types).not.toContain(compressCertificate);
+  });
+
   it('forwards plain connections, counts them and drains', async () => {
     const app = await listening((socket) => socket.pipe(socket));
     const engine = started({
