@@ -13,6 +13,7 @@ namespace {
 // stream does not wait behind much of a bulk one.
 constexpr uint32_t kBurstMax = kRecordsPerSendBlock * kRecordPlaintextMax;
 constexpr uint32_t kBurstMin = kBurstMax / 4;
+static_assert(h2::kUnitsPerPull == kRecordsPerSendBlock);  // a pull may fill a block
 constexpr size_t kFarewellBytes = 4096;  // GOAWAY and the resets before it
 
 Nanos earlier(Nanos a, Nanos b) {
