@@ -129,7 +129,8 @@ function checkAuthority(chainPem: string, keyPem: string, chainName: string, key
   }
   for (const certificate of chain) {
     const { notBeforeMs, notAfterMs } = timesOf(certificate);
-    const name = certificate.subject === '' ? 'the authority' : certificate.subject;
+    // Without one Node 20 has undefined, Node 24 ''.
+    const name = certificate.subject || 'the authority';
     if (notAfterMs <= Date.now()) {
       throw new IdentityError(`${chainName}: ${name} expired at ${certificate.validTo}`);
     }

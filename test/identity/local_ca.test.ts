@@ -146,8 +146,8 @@ describe('an adopted authority', () => {
       adopt: { certificateFile: at('chain.pem'), keyFile: at('key.pem') } }, workers);
     const ca = await LocalCa.open(caDir, { workers, certificateTtlMs: 86_400_000 * 30 });
     const issued = await ca.issue(id);
-    expect(certificatesOf(issued.chainPem, 'chain').map((c) => c.subject)).toEqual(
-      [undefined, 'CN=intermediate']);
+    expect(certificatesOf(issued.chainPem, 'chain').map((c) => c.subject || '')).toEqual(
+      ['', 'CN=intermediate']);
     await writeCertificate(at('leaf'), issued);
     expect(openssl('verify', '-CAfile', join(caDir, 'root.pem'), '-untrusted', at('leaf.pem'),
       at('leaf.pem'))).toContain('OK');
@@ -197,12 +197,15 @@ describe('a root to adopt', () => {
     await expect(adopt(name)).rejects.toThrow(why);
   });
 
-  it('is valid now', async () => {
-    make('old', ec('P-256'));
-    const [cert, key] = [join(dir, 'old.pem'), join(dir, 'old-key.pem')];
+  it.each([
+    ['old', '/CN=old', /CN=old expired at /],
+    ['old-nameless', '/', /old-nameless.pem: the authority expired at /],
+  ])('is valid now: %s', async (name, subject, why) => {
+    make(name, ec('P-256'), ['-subj', subject]);
+    const [cert, key] = [join(dir, `${name}.pem`), join(dir, `${name}-key.pem`)];
     openssl('x509', '-in', cert, '-signkey', key, '-days', '-1', '-out', `${cert}.new`);
     await rename(`${cert}.new`, cert);
-    await expect(adopt('old')).rejects.toThrow(/CN=old expired at /);
+    await expect(adopt(name)).rejects.toThrow(why);
   });
 
   it('has a key of its own, in the clear, and files that are there', async () => {
