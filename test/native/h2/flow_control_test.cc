@@ -188,6 +188,43 @@ TEST(WindowSharesTest, BulkStreamsFillWholeRecords) {
   }
 }
 
+TEST(WindowSharesTest, PiecesOfAnySizeNeitherStallNorGetCrumbsOfCredit) {
+  uint32_t seed = 1;
+  const auto random = [&seed](uint32_t below) {
+    seed = seed * 1664525 + 1013904223;
+    return (seed >> 8) % below;
+  };
+  Limits limits;
+  limits.windows.streamInitial = 4 * kUnitPayloadMax + 14000;  // whole records but for a crumb
+  for (int busy : {1, 5, 16, 70}) {
+    Pair pair({}, limits);
+    std::vector<Flow*> flows;
+    std::vector<size_t> given(static_cast<size_t>(busy));
+    for (int i = 0; i < busy; ++i) flows.push_back(pair.client.open());
+    pair.run();
+    size_t grants = 0;
+    for (int round = 0; round < 2000; ++round) {
+      const uint32_t which = random(static_cast<uint32_t>(busy));
+      const size_t piece = 1 + random(60000);
+      pair.client.send(*flows[which], std::string(piece, 'x'));
+      given[which] += piece;
+      ASSERT_TRUE(pair.server.feed(pair.client.produce(1 + random(256 << 10))).ok());
+      const std::string bytes = pair.server.produce();
+      for (const Frame& frame : parseFrames(bytes)) {
+        if (frame.type != 8 || frame.stream == 0) continue;
+        ++grants;
+        EXPECT_GE(frame.word(), 4096u) << busy;
+      }
+      ASSERT_TRUE(pair.client.feed(bytes).ok());
+    }
+    EXPECT_GT(grants, 100u) << busy;
+    pair.run();
+    for (size_t i = 0; i < flows.size(); ++i) {
+      EXPECT_EQ(pair.other(*flows[i]).in.size(), given[i]) << busy;
+    }
+  }
+}
+
 TEST(WindowLedgerTest, CountsAcrossConnectionsAndComesBackToZero) {
   WindowLedger ledger(1 << 20);
   {
