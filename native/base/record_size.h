@@ -15,8 +15,8 @@ inline constexpr size_t kRecordReceiveMax = kRecordHeader + kRecordPlaintextMax 
 // As many as fit into four of the packets that the kernel hands to a device at once, at most 64 KiB each
 // and whole segments (65,160 bytes with an MTU of 1500, 65,483 on loopback; about as much with others).
 // One record more would leave a crumb that is paced, sent and acknowledged by itself.
-inline constexpr size_t kRecordsPerSendBlock = 15;
+inline constexpr size_t kRecordsPerSendBlock = size_t{4} * 65160 / kRecordMax;
+static_assert(kRecordsPerSendBlock == 15);
 inline constexpr size_t kSendBlockBytes = kRecordsPerSendBlock * kRecordMax;
-static_assert(kRecordsPerSendBlock == size_t{4} * 65160 / kRecordMax);
 
 }  // namespace onehop

@@ -17,7 +17,7 @@ class Scheduler {
   // CPU per byte with 16 flows), more would not save any, and no sparse stream waits for the end of
   // them. Alone it has a whole batch.
   static constexpr int32_t kQuantum = static_cast<int32_t>(2 * kUnitPayloadMax);
-  static constexpr int32_t kQuantumBulk = static_cast<int32_t>(5 * kUnitPayloadMax);
+  static constexpr int32_t kQuantumBulk = static_cast<int32_t>(kUnitsPerPull / 3 * kUnitPayloadMax);
   static constexpr int32_t kQuantumAlone = static_cast<int32_t>(kUnitsPerPull * kUnitPayloadMax);
   // So much may sparse streams take before a waiting bulk stream has a turn.
   static constexpr int32_t kSparseRun = 4 * kQuantum;

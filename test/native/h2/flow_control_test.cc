@@ -189,11 +189,7 @@ TEST(WindowSharesTest, BulkStreamsFillWholeRecords) {
 }
 
 TEST(WindowSharesTest, PiecesOfAnySizeNeitherStallNorGetCrumbsOfCredit) {
-  uint32_t seed = 1;
-  const auto random = [&seed](uint32_t below) {
-    seed = seed * 1664525 + 1013904223;
-    return (seed >> 8) % below;
-  };
+  std::mt19937 random(1);
   Limits limits;
   limits.windows.streamInitial = 4 * kUnitPayloadMax + 14000;  // whole records but for a crumb
   for (int busy : {1, 5, 16, 70}) {
@@ -204,11 +200,11 @@ TEST(WindowSharesTest, PiecesOfAnySizeNeitherStallNorGetCrumbsOfCredit) {
     pair.run();
     size_t grants = 0;
     for (int round = 0; round < 2000; ++round) {
-      const uint32_t which = random(static_cast<uint32_t>(busy));
-      const size_t piece = 1 + random(60000);
+      const size_t which = random() % flows.size();
+      const size_t piece = 1 + random() % 60000;
       pair.client.send(*flows[which], std::string(piece, 'x'));
       given[which] += piece;
-      ASSERT_TRUE(pair.server.feed(pair.client.produce(1 + random(256 << 10))).ok());
+      ASSERT_TRUE(pair.server.feed(pair.client.produce(1 + random() % (256 << 10))).ok());
       const std::string bytes = pair.server.produce();
       for (const Frame& frame : parseFrames(bytes)) {
         if (frame.type != 8 || frame.stream == 0) continue;
