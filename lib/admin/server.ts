@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { isIPv6 } from 'node:net';
 
 import { messageOf } from '../base/error.js';
@@ -65,19 +65,23 @@ function send(response: ServerResponse, reply: AdminReply, close = false): void 
   response.end(body);
 }
 
+/**
+ * An import reads every export, and from Node 22 on one of them brings a WebSocket client
+ * and HTTP/2 along: 3 MiB. Before Node 20.16 there is no other way, and no harm in it.
+ */
+async function nodeHttp(): Promise<typeof import('node:http')> {
+  const { getBuiltinModule } = process as Partial<Pick<NodeJS.Process, 'getBuiltinModule'>>;
+  return getBuiltinModule?.('node:http') ?? import('node:http');
+}
+
 /** One HTTP/1.1 address with what is mounted on it. Knows nothing of what it shows. */
 export class AdminServer {
-  readonly #server: Server;
+  #server: Server | undefined;
   readonly #mounts = new Map<string, Mount>();
   #address = '';
 
   constructor(mounts: readonly Mount[]) {
     for (const mount of mounts) this.mount(mount);
-    this.#server = createServer({
-      maxHeaderSize: bounds.headerBytesMax, requestTimeout: bounds.requestTimeoutMs,
-      headersTimeout: bounds.headersTimeoutMs, noDelay: true, connectionsCheckingInterval: 1_000,
-    }, (request, response) => void this.#serve(request, response));
-    this.#server.maxConnections = bounds.connectionsMax;
   }
 
   mount(mount: Mount): void {
@@ -91,6 +95,12 @@ export class AdminServer {
 
   /** Rejects with an error that names the address. Port 0 lets the kernel choose. */
   async listen(host: string, port: number): Promise<string> {
+    const { createServer } = await nodeHttp();
+    const server = createServer({
+      maxHeaderSize: bounds.headerBytesMax, requestTimeout: bounds.requestTimeoutMs,
+      headersTimeout: bounds.headersTimeoutMs, noDelay: true, connectionsCheckingInterval: 1_000,
+    }, (request, response) => void this.#serve(request, response));
+    server.maxConnections = bounds.connectionsMax;
     await new Promise<void>((done, fail) => {
       const failed = (error: NodeJS.ErrnoException): void => {
         const shown = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
@@ -99,15 +109,16 @@ export class AdminServer {
         fail(new Error(`cannot listen on ${shown}: ${error.code ?? messageOf(error)}${right}`,
           { cause: error }));
       };
-      this.#server.once('error', failed);
-      this.#server.listen({ host, port }, () => {
-        this.#server.off('error', failed);
+      server.once('error', failed);
+      server.listen({ host, port }, () => {
+        server.off('error', failed);
         // Out of descriptors and the like: the caller sees a closed connection, the role goes on.
-        this.#server.on('error', () => undefined);
+        server.on('error', () => undefined);
         done();
       });
     });
-    const bound = this.#server.address();
+    this.#server = server;
+    const bound = server.address();
     if (bound === null || typeof bound === 'string') throw new Error('unreachable');
     this.#address = bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}`
       : `${bound.address}:${bound.port}`;
@@ -116,10 +127,11 @@ export class AdminServer {
 
   /** Ends all connections. Idempotent. */
   async close(): Promise<void> {
-    if (!this.#server.listening) return;
+    const server = this.#server;
+    if (server?.listening !== true) return;
     await new Promise<void>((done) => {
-      this.#server.close(() => done());
-      this.#server.closeAllConnections();
+      server.close(() => done());
+      server.closeAllConnections();
     });
   }
 

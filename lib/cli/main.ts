@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import './young_heap.js';
+import './small_start.js';
 
 // Loaded after that, and not beside it.
 const { runCli } = await import('./program.js');

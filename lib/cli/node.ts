@@ -5,7 +5,7 @@ import {
   type NodeProxy,
 } from '../index.js';
 import { usesColor } from './output.js';
-import { letYoungHeapGrow } from './young_heap.js';
+import { startIsOver } from './small_start.js';
 
 function addOptions(command: Command): void {
   for (const [name, option] of Object.entries(nodeOptions)) {
@@ -68,7 +68,7 @@ async function runNode(flags: Record<string, unknown>): Promise<void> {
     const proxy = await createNodeProxy({
       ...values, logColor: usesColor(process.stdout), signal: signals.starting,
     });
-    letYoungHeapGrow();
+    startIsOver();
     signals.follow(proxy);
     await proxy.ended;
   } catch (error) {

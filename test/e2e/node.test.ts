@@ -27,9 +27,13 @@ async function setUp(prefix: string, edit?: (file: MeshFile) => void): Promise<T
 }
 
 /** Starts node-a without waiting for it. */
-function launch(m: TestMesh, more: readonly string[] = []): Daemon {
+function launch(
+  m: TestMesh,
+  more: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+): Daemon {
   const [program = '', ...args] = m.nodeArgs('node-a', `${m.prefix}.201`, more);
-  const daemon = new Daemon(program, args);
+  const daemon = new Daemon(program, args, env);
   daemons.push(daemon);
   return daemon;
 }
@@ -105,6 +109,28 @@ describe('a node proxy that cannot start', () => {
     const [code, why] = await fails();
     expect(code).toBe(2);
     expect(why).toMatch(/mesh\.yaml:2:1: error: this is not YAML/);
+  }, 60_000);
+});
+
+describe('a node proxy that starts', () => {
+  it('says nothing but its log, and loads no part of Node that it does not use', async () => {
+    const m = await setUp('127.21.49');
+    const atEnd =
+      "import { isMainThread } from 'node:worker_threads';" +
+      "const tell = () => process._rawDebug(process.moduleLoadList.join());" +
+      "if (isMainThread) process.on('exit', tell)";
+    const daemon = launch(m, [], {
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(atEnd)}`,
+    });
+    await daemon.waitForOutput('"message":"ready"');
+    expect(daemon.output.split('\n').filter((line) => !/^(\{.*\})?$/.test(line))).toEqual([]);
+    daemon.child.kill('SIGTERM');
+    expect(await daemon.exited).toBe(0);
+    const loaded = /^Internal Binding .*$/m.exec(daemon.output)?.[0].split(',') ?? [];
+    expect(loaded).toContain('NativeModule http');
+    for (const heavy of ['http2', 'tls', 'internal/deps/undici/undici']) {
+      expect(loaded).not.toContain(`NativeModule ${heavy}`);
+    }
   }, 60_000);
 });
 
