@@ -4,11 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuSecondsOf } from './loadgen.js';
 import type { Measurement } from './measurement.js';
 import { ProcessError } from './processes.js';
-import type { Rig } from './rig.js';
+import { settleMs, type Rig } from './rig.js';
 import type { Peer } from './system.js';
 import type { IdleWorkload, RestWorkload } from './workloads.js';
 
-const settleMs = 500;
 const idleConnectMsMax = 90_000;
 /** Descriptors that the generator and a proxy need beside those of the flows. */
 const descriptorsSpare = 500;
@@ -41,7 +40,7 @@ export async function measureIdle(rig: Rig, workload: IdleWorkload): Promise<Mea
   const { running: { proxies }, server, system, ground: { signal } } = rig;
   // What the first flow brings along is no cost of a flow.
   await rig.load({ work: 'ping-pong', messageBytes: 1, flows: 8, seconds: 0.1 }).report;
-  await sleep(system.settleMs ?? settleMs, undefined, { signal });
+  await rig.rest();
   const before = await Promise.all(proxies.map(privateBytes));
   const standing = await descriptorsOf(server.pid);
   const room = await descriptorsMax(server.pid) - descriptorsSpare;
@@ -86,11 +85,11 @@ async function bareNodeBytes({ ground, layout }: Rig): Promise<number> {
 }
 
 export async function measureRest(rig: Rig, { restSeconds }: RestWorkload): Promise<Measurement> {
-  const { running: { proxies }, ground: { signal, binary }, system } = rig;
+  const { running: { proxies }, ground: { signal, binary } } = rig;
   const near = proxies.filter(({ side }) => side === 'near');
   if (near.length === 0) return { ...unmeasured, seconds: 0, operations: 0 };
   const bare = await bareNodeBytes(rig);
-  await sleep(system.settleMs ?? settleMs, undefined, { signal });
+  await rig.rest();
   const waits = near.flatMap(({ readyMs }) => readyMs ?? []);
   const pids = near.map(({ pid }) => pid);
   const before = cpuSecondsOf(binary, pids);

@@ -1,11 +1,20 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { makeLayout, type LiveLayout, type Pinning } from './layout.js';
 import { startLoad, startServer, type Load, type RunningLoad } from './loadgen.js';
 import { LiveContext, ProcessError, type Program, type Stage } from './processes.js';
 import type { LayoutName, RunningSystem, System, SystemContext } from './system.js';
 import { policiesUsual, type Workload } from './workloads.js';
+
+/** After anything that was asked of a system, until its memory tells something. */
+export const settleMs = 500;
+/**
+ * From a system's start until it is at rest. V8 keeps the pages of threads that ended, as one does
+ * which makes certificates, for 8 s in case others want them.
+ */
+const startMs = 10_000;
 
 type Shape = Pick<SystemContext, 'shards' | 'policies' | 'identities' | 'tunnelsKept'>;
 
@@ -36,6 +45,7 @@ export class Rig {
   readonly layout: LiveLayout;
   readonly #scratch: string;
   readonly #context: LiveContext;
+  readonly #startedMs = performance.now();
 
   private constructor(readonly ground: Ground, readonly system: System,
     readonly running: RunningSystem, readonly server: Program, made: {
@@ -81,6 +91,12 @@ export class Rig {
   get casualties(): string {
     const all = [this.#context.casualties, this.server.obituary];
     return all.filter((text) => text !== '').join('; ');
+  }
+
+  /** Resolves once the system has started long ago, and nothing was asked of it for a while. */
+  async rest(): Promise<void> {
+    const left = this.#startedMs + startMs - performance.now();
+    await sleep(Math.max(left, settleMs), undefined, { signal: this.ground.signal });
   }
 
   /** Puts a load on it; the generator's server is the last whose CPU is read. */

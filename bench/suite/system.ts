@@ -101,8 +101,6 @@ export interface System {
   readonly descriptorsPerFlow?: number;
   /** Uses a processor even when nothing is asked of it, so that it ends after each workload. */
   readonly restless?: boolean;
-  /** After its start: until it is at rest, and its memory tells something; default 500. */
-  readonly settleMs?: number;
   /** The workloads that it says something about, by name; default: all that it can carry. */
   readonly workloads?: readonly string[];
   /** The version, or why it is absent. */

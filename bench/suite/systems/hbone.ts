@@ -88,8 +88,6 @@ const variantOf = (variant: Variant): System => ({
   restless: variant.loop !== undefined,
   carries: 'bytes',
   descriptorsPerFlow: 1,
-  // Threads that made certificates end after 2 s, and take their memory along.
-  settleMs: 3_000,
   probe: () => {
     const missing = unknown(variant.flags ?? {}).map(flagOf);
     return Promise.resolve(missing.length === 0 ? { version: `onehop ${packageVersion}` }
