@@ -8,7 +8,7 @@ namespace onehop::io {
 Dial::~Dial() { cancel(); }
 
 void Dial::cancel() {
-  if (fd_) loop_.unwatch(fd_.get(), *this);
+  if (std::exchange(watched_, false)) loop_.unwatch(fd_.get(), *this);
   fd_ = Fd();
   early_.reset();
   Timer::cancel();
@@ -19,26 +19,24 @@ void Dial::start(const SocketAddress& to, const BindChoice& bind, const NetConte
                  const SocketOptions& options, Nanos deadline) {
   CHECK(!fd_ && !early_);
   to_ = to;
-  // An address of the other family is not bound.
-  mayBeItself_ = !bind.address || bind.address->ip == to.ip ||
-                 bind.address->ip.isV6() != to.ip.isV6();
-  Result<Fd> begun = startConnect(to, bind, context, options);
-  if (begun.ok()) {
-    fd_ = std::move(begun.value());
-    const Status watched = loop_.watch(fd_.get(), *this);
-    if (watched.ok()) {
-      arm(loop_, deadline);
-      return;
-    }
-    fd_ = Fd();
-    early_ = std::make_unique<Error>(watched.error());
-  } else {
+  Result<Connecting> begun = startConnect(to, bind, context, options);
+  if (!begun.ok()) {
     early_ = std::make_unique<Error>(begun.error());
+    return schedule(loop_);
   }
+  fd_ = std::move(begun.value().fd);
+  mayBeItself_ = !begun.value().bound || bind.address->ip == to.ip;
+  if (begun.value().connected) return schedule(loop_);
+  const Status watched = loop_.watch(fd_.get(), *this);
+  watched_ = watched.ok();
+  if (watched_) return arm(loop_, deadline);
+  fd_ = Fd();
+  early_ = std::make_unique<Error>(watched.error());
   schedule(loop_);
 }
 
 void Dial::onPassEnd() {
+  if (early_ == nullptr) return succeed();
   const Error error = *std::exchange(early_, nullptr);
   events_.onDialFailed(error);
 }
@@ -55,14 +53,18 @@ void Dial::onIo(uint32_t events) {
     const int error = connectError(fd_.get());
     if (error != 0) return fail(dialReason(error), "connect", error);
   }
-  // A connecting socket is not writable, so this one is connected.
+  succeed();  // a connecting socket is not writable
+}
+
+void Dial::succeed() {
   // Where nobody listens the kernel may have picked the destination's own port for us (simultaneous
   // open, RFC 9293 3.5): what we sent would come back.
   if (mayBeItself_ && localAddress(fd_.get()) == to_) {
     return fail(CloseReason::dialRefused, "connected to itself", ECONNREFUSED);
   }
   Timer::cancel();
-  Result<std::unique_ptr<TcpStream>> stream = TcpStream::adopt(loop_, std::move(fd_), this);
+  IoWatcher* const watcher = std::exchange(watched_, false) ? this : nullptr;
+  Result<std::unique_ptr<TcpStream>> stream = TcpStream::adopt(loop_, std::move(fd_), watcher);
   fd_ = Fd();
   if (!stream.ok()) return events_.onDialFailed(stream.error());
   events_.onDialled(std::move(stream.value()));

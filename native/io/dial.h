@@ -27,7 +27,7 @@ class Dial final : private IoWatcher, private Timer, private PassHook {
   Dial(const Dial&) = delete;
   Dial& operator=(const Dial&) = delete;
 
-  // Never calls the events from inside: even an error known at once is told at the end of the pass.
+  // Never calls the events from inside: what is known at once is told at the end of the pass.
   void start(const SocketAddress& to, const BindChoice& bind, const NetContext& context,
              const SocketOptions& options, Nanos deadline);
   void cancel();
@@ -36,6 +36,7 @@ class Dial final : private IoWatcher, private Timer, private PassHook {
   void onIo(uint32_t events) override;
   void onTimer() override;
   void onPassEnd() override;
+  void succeed();
   void fail(CloseReason reason, const char* what, int code);
 
   EventLoop& loop_;
@@ -43,6 +44,7 @@ class Dial final : private IoWatcher, private Timer, private PassHook {
   Fd fd_;
   SocketAddress to_;
   bool mayBeItself_ = false;  // the source address may be the destination's
+  bool watched_ = false;
   std::unique_ptr<Error> early_;
 };
 

@@ -149,11 +149,13 @@ Result<ListenSocket> openListener(const ListenOptions& options) {
   return std::move(*result);
 }
 
-Result<Fd> startConnect(const SocketAddress& to, const BindChoice& choice, const NetContext& context,
-                        const SocketOptions& options) {
+Result<Connecting> startConnect(const SocketAddress& to, const BindChoice& choice,
+                                const NetContext& context, const SocketOptions& options) {
   const bool v6 = to.ip.isV6();
-  return inNamespace(context, [&]() -> Result<Fd> {
-    Fd fd(socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  return inNamespace(context, [&]() -> Result<Connecting> {
+    Connecting made;
+    made.fd = Fd(socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const Fd& fd = made.fd;
     if (!fd) return makeError(CloseReason::overload, "socket", errno);
     if (context.mark != 0 &&
         !setInt(fd.get(), SOL_SOCKET, SO_MARK, static_cast<int>(context.mark))) {
@@ -169,13 +171,19 @@ Result<Fd> startConnect(const SocketAddress& to, const BindChoice& choice, const
       if (bind(fd.get(), raw.get(), raw.length) != 0) {
         return makeError(CloseReason::dialFailed, "bind " + choice.address->ip.format(), errno);
       }
+      made.bound = true;
     }
     tune(fd.get(), options);
     RawAddress raw = encodeAddress(to);
-    if (connect(fd.get(), raw.get(), raw.length) != 0 && errno != EINPROGRESS) {
+    made.connected = connect(fd.get(), raw.get(), raw.length) == 0;
+    // A peer on this machine has answered when the first call returns, and the second one tells.
+    if (!made.connected && errno == EINPROGRESS) {
+      made.connected = connect(fd.get(), raw.get(), raw.length) == 0;
+    }
+    if (!made.connected && errno != EALREADY) {
       return makeError(dialReason(errno), "connect " + to.format(), errno);
     }
-    return fd;
+    return made;
   });
 }
 

@@ -71,9 +71,14 @@ struct ListenSocket {
 // of its own, so that the caller never leaves its own.
 Result<ListenSocket> openListener(const ListenOptions& options);
 
-// Starts a non-blocking connect. The descriptor is writable once the outcome is known.
-Result<Fd> startConnect(const SocketAddress& to, const BindChoice& bind, const NetContext& context,
-                        const SocketOptions& options);
+struct Connecting {
+  Fd fd;
+  bool bound = false;      // to the address asked for: one of the other family is not
+  bool connected = false;  // at once, as where the peer is on this machine; else writable once that is known
+};
+// Starts a non-blocking connect.
+Result<Connecting> startConnect(const SocketAddress& to, const BindChoice& bind,
+                                const NetContext& context, const SocketOptions& options);
 // 0, or the errno of a finished connect.
 int connectError(int fd);
 

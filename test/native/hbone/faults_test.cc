@@ -32,10 +32,10 @@ struct FaultsTest : HboneTest {
     };
   }
   void connectToServer() {
-    auto fd = io::startConnect(server->address, {}, {}, {});
-    CHECK(fd.ok());
+    auto begun = io::startConnect(server->address, {}, {}, {});
+    CHECK(begun.ok());
     client = std::make_unique<RawPeer>(
-        loop, std::move(fd.value()),
+        loop, std::move(begun.value().fd),
         tls::Session::client(test::testCredentials(test::kClientId), {test::kServerId}), false);
     ASSERT_TRUE(runUntil([&] { return client->established; }));
   }
@@ -330,8 +330,8 @@ TEST_F(FaultsTest, NoErrorResetAfterTheEndDeliversWhatCame) {
 
 TEST_F(FaultsTest, ServerMeetsItsDeadlines) {
   server->limits.deadlines.handshake = 100 * kMillisecond;
-  auto fd = io::startConnect(server->address, {}, {}, {});
-  ASSERT_TRUE(fd.ok());
+  auto begun = io::startConnect(server->address, {}, {}, {});
+  ASSERT_TRUE(begun.ok());
   ASSERT_TRUE(runUntil([&] { return server->closed.size() == 1; }, 5 * kSecond));
   EXPECT_EQ(server->closed[0].reason, CloseReason::tlsTimeout);
   server->limits.deadlines.handshake = 5 * kSecond;

@@ -42,6 +42,39 @@ TEST_F(DialTest, Connects) {
   EXPECT_TRUE(stream);
 }
 
+// The kernel drops what a full queue cannot take, and asks again a second later.
+TEST_F(DialTest, ConnectsToOneThatAnswersLater) {
+  ListenOptions options;
+  options.address = *SocketAddress::parse("127.0.0.1:0");
+  options.backlog = 0;
+  auto listener = openListener(options);
+  ASSERT_TRUE(listener.ok());
+  auto filling = startConnect(listener.value().bound, {}, {}, {});
+  ASSERT_TRUE(filling.ok());
+  dial.start(listener.value().bound, {}, {}, {}, 4 * kSecond);
+  loop.runOnce(10 * kMillisecond);
+  EXPECT_FALSE(stream);
+  auto accepted = acceptOne(listener.value().fd.get());
+  ASSERT_TRUE(accepted.ok() && accepted.value().fd);
+  run();
+  EXPECT_TRUE(stream);
+}
+
+TEST_F(DialTest, TellsNothingOnceCancelled) {
+  ListenOptions options;
+  options.address = *SocketAddress::parse("127.0.0.1:0");
+  auto listener = openListener(options);
+  ASSERT_TRUE(listener.ok());
+  for (const SocketAddress& to : {listener.value().bound, freePort()}) {
+    dial.start(to, {}, {}, {}, kSecond);
+    dial.cancel();
+    for (int i = 0; i < 3; ++i) loop.runOnce(5 * kMillisecond);
+    EXPECT_FALSE(stream);
+    EXPECT_EQ(failed, CloseReason::none);
+    EXPECT_EQ(loop.stats().watched, 0u);
+  }
+}
+
 TEST_F(DialTest, TellsRefusal) {
   dial.start(freePort(), {}, {}, {}, kSecond);
   run();

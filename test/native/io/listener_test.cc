@@ -35,9 +35,9 @@ struct ListenerTest : testing::Test, ListenerEvents {
   }
   void connectTo(const SocketAddress& to, int count) {
     for (int i = 0; i < count; ++i) {
-      Result<Fd> fd = startConnect(to, {}, {}, {});
-      CHECK(fd.ok());
-      clients.push_back(std::move(fd.value()));
+      Result<Connecting> begun = startConnect(to, {}, {}, {});
+      CHECK(begun.ok());
+      clients.push_back(std::move(begun.value().fd));
     }
   }
   void runUntil(size_t count) {
