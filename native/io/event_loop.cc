@@ -17,6 +17,7 @@ namespace {
 constexpr int kEventsMax = 256;
 constexpr int64_t kSpinScoreMax = 64;
 constexpr int64_t kSpinFailed = 8;
+constexpr Nanos kAtOnce = 10 * kMicrosecond;  // events that come so soon had been waiting
 }  // namespace
 
 void Timer::arm(EventLoop& loop, Nanos delay) {
@@ -211,19 +212,32 @@ int EventLoop::waitForEvents(epoll_event* events, Nanos maxWait) {
   return count;
 }
 
+// How long others had the processor; 0 where they were not asked.
+Nanos EventLoop::giveWay() {
+  // A loop that polls gives way while it does.
+  if (!options_.yields || spinScore_ > 0 || !yieldPolicy_.due(now_)) return 0;
+  const Nanos begin = now_;
+  sched_yield();
+  ++stats_.yields;
+  return refreshNow() - begin;
+}
+
 bool EventLoop::runOnce(Nanos maxWait) {
   epoll_event events[kEventsMax];
   refreshNow();
+  const Nanos yielded = giveWay();
   Nanos wait = maxWait;
   const Nanos timer = untilNextTimer();
   if (timer >= 0 && (wait < 0 || timer < wait)) wait = timer;
   if (!hooks_.empty() || !retired_.empty()) wait = 0;
   const bool bounded = keptBytes() > 0 && (wait < 0 || wait > kBuffersKept);
   if (bounded) wait = kBuffersKept;
+  const Nanos asked = now_;
   const int count = waitForEvents(events, wait);
   if (bounded && count == 0) giveBackBuffers();
   ++stats_.passes;
   refreshNow();
+  if (yielded > 0) yieldPolicy_.judge(now_, yielded, now_ - asked < kAtOnce ? count : 0);
   pending_ = events;
   pendingCount_ = std::max(count, 0);
   for (int i = 0; i < pendingCount_; ++i) {

@@ -13,6 +13,7 @@
 #include "base/record_size.h"
 #include "base/result.h"
 #include "io/helper.h"
+#include "io/yield_policy.h"
 
 namespace onehop::io {
 
@@ -80,11 +81,13 @@ struct LoopOptions {
   // A direction between two sockets that moved this much without a pause turns to splice; 0 never does.
   uint32_t spliceAfterBytes = 1024 * 1024;
   bool helper = false;  // long computations go to a thread of their own: see offload()
+  bool yields = true;   // gives way before it asks for events: see YieldPolicy
 };
 
 struct LoopStats {
   uint64_t passes = 0;
   uint64_t sleeps = 0;
+  uint64_t yields = 0;
   uint64_t watched = 0;       // sockets registered now
   uint64_t splicedBytes = 0;  // that went through a pipe instead of our memory
 };
@@ -156,6 +159,7 @@ class EventLoop {
   Nanos untilNextTimer() const;
   void endPass();
   void giveBackBuffers();
+  Nanos giveWay();
   int waitForEvents(epoll_event* events, Nanos maxWait);
   int spin(epoll_event* events);
   size_t slotOf(Nanos deadline) const {
@@ -169,6 +173,7 @@ class EventLoop {
   std::atomic<bool> wakePending_{false};
   Nanos now_ = 0;
   int64_t spinScore_ = 0;
+  YieldPolicy yieldPolicy_;
   epoll_event* pending_ = nullptr;  // events of this pass not yet delivered
   int pendingCount_ = 0;
   WakeObserver* wakeObserver_ = nullptr;
