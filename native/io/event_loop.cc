@@ -214,8 +214,9 @@ int EventLoop::waitForEvents(epoll_event* events, Nanos maxWait) {
 
 // How long others had the processor; 0 where they were not asked.
 Nanos EventLoop::giveWay() {
-  // A loop that polls gives way while it does.
-  if (!options_.yields || spinScore_ > 0 || !yieldPolicy_.due(now_)) return 0;
+  // A loop that polls gives way while it does, and one that has work left goes on with it.
+  if (!options_.yields || spinScore_ > 0 || !hooks_.empty()) return 0;
+  if (!yieldPolicy_.due(now_)) return 0;
   const Nanos begin = now_;
   sched_yield();
   ++stats_.yields;

@@ -5,16 +5,17 @@
 namespace onehop::io {
 
 void YieldPolicy::judge(Nanos now, Nanos took, int waiting) {
-  const bool nobody = took < kNobody;
-  nobody_ = nobody ? nobody_ + 1 : 0;
+  const bool paid = took >= kNobody && waiting >= kMany;
+  vain_ = paid ? 0 : vain_ + 1;
   const bool kept = waiting > 0 && took > kPerEvent * waiting;
-  if (kept || nobody_ >= kNobodyMax) return putOff(now);
-  if (!nobody && waiting > 0) pause_ -= pause_ / 8;
+  if (kept) return putOff(now, kPauseMax);
+  if (vain_ >= kVainMax) return putOff(now, kVainPauseMax);
+  if (paid) pause_ -= pause_ / 8;
 }
 
-void YieldPolicy::putOff(Nanos now) {
-  nobody_ = 0;
-  pause_ = std::clamp(2 * pause_, kPauseMin, kPauseMax);
+void YieldPolicy::putOff(Nanos now, Nanos most) {
+  vain_ = 0;
+  pause_ = std::clamp(2 * pause_, kPauseMin, most);
   from_ = now + pause_;
 }
 

@@ -13,8 +13,11 @@ constexpr Nanos kNothing = kMicrosecond;
 constexpr Nanos kWork = 40 * kMicrosecond;
 
 struct YieldPolicyTest : testing::Test {
-  void nobodyThere() {
-    for (int i = 0; i < YieldPolicy::kNobodyMax; ++i) policy.judge(now, kNothing, 1);
+  void inVain(Nanos took, int waiting) {
+    for (int i = 0; i < YieldPolicy::kVainMax; ++i) {
+      EXPECT_TRUE(policy.due(now));
+      policy.judge(now, took, waiting);
+    }
   }
   // Until it is due again.
   Nanos pause() const {
@@ -27,15 +30,19 @@ struct YieldPolicyTest : testing::Test {
 };
 
 TEST_F(YieldPolicyTest, StaysAwayWhereNobodyWaits) {
-  for (int i = 1; i < YieldPolicy::kNobodyMax; ++i) policy.judge(now, kNothing, 1);
-  EXPECT_TRUE(policy.due(now));
-  policy.judge(now, kNothing, 1);
+  inVain(kNothing, 16);
   EXPECT_EQ(pause(), YieldPolicy::kPauseMin);
 }
 
-TEST_F(YieldPolicyTest, OneWhoRanInBetweenIsAReasonToGoOn) {
-  for (int i = 0; i < 4 * YieldPolicy::kNobodyMax; ++i) {
-    policy.judge(now, i % YieldPolicy::kNobodyMax == 7 ? kWork : kNothing, 1);
+TEST_F(YieldPolicyTest, StaysAwayWhereItBringsFewEvents) {
+  inVain(kWork, YieldPolicy::kMany - 1);
+  EXPECT_EQ(pause(), YieldPolicy::kPauseMin);
+}
+
+TEST_F(YieldPolicyTest, OneThatPaysIsAReasonToGoOn) {
+  for (int i = 0; i < 4 * YieldPolicy::kVainMax; ++i) {
+    const bool pays = i % YieldPolicy::kVainMax == 7;
+    policy.judge(now, pays ? kWork : kNothing, YieldPolicy::kMany);
     EXPECT_TRUE(policy.due(now));
   }
 }
@@ -62,13 +69,20 @@ TEST_F(YieldPolicyTest, StaysAwayLongerEachTimeUpToABound) {
     EXPECT_TRUE(policy.due(now));
   }
   EXPECT_EQ(last, YieldPolicy::kPauseMax);
-  nobodyThere();
-  EXPECT_EQ(pause(), YieldPolicy::kPauseMax);
+}
+
+TEST_F(YieldPolicyTest, ComesBackSoonerWhereNothingWaited) {
+  for (int i = 0; i < 20; ++i) {
+    inVain(kNothing, 1);
+    now += pause();
+  }
+  inVain(kNothing, 1);
+  EXPECT_EQ(pause(), YieldPolicy::kVainPauseMax);
 }
 
 TEST_F(YieldPolicyTest, ForgivesWhereItPays) {
   for (int i = 0; i < 20; ++i) policy.judge(now, kSecond, 1);
-  for (int i = 0; i < 100; ++i) policy.judge(now, kWork, 1);
+  for (int i = 0; i < 100; ++i) policy.judge(now, kWork, YieldPolicy::kMany);
   policy.judge(now, kSecond, 1);
   EXPECT_EQ(pause(), YieldPolicy::kPauseMin);
 }
