@@ -8,12 +8,13 @@ const known = [
   { small: '--memory-saver-mode', usual: '--no-memory-saver-mode', from: 24, to: 24 },
 ];
 
+const major = Number(process.versions.node.split('.')[0]);
+
 /**
  * V8 keeps what it takes while modules are loaded, and a node proxy at rest does not need it. While
  * one starts, the space for new objects stays as it is (1.6 MiB less), and V8 saves memory where it
  * can (1 MiB).
  */
-const major = Number(process.versions.node.split('.')[0]);
 const flags = process.argv[2] !== 'node' ? []
   : known.filter(({ from, to }) => major >= from && major <= to);
 

@@ -175,11 +175,9 @@ Result<Connecting> startConnect(const SocketAddress& to, const BindChoice& choic
     }
     tune(fd.get(), options);
     RawAddress raw = encodeAddress(to);
-    made.connected = connect(fd.get(), raw.get(), raw.length) == 0;
+    const auto attempt = [&] { return connect(fd.get(), raw.get(), raw.length) == 0; };
     // A peer on this machine has answered when the first call returns, and the second one tells.
-    if (!made.connected && errno == EINPROGRESS) {
-      made.connected = connect(fd.get(), raw.get(), raw.length) == 0;
-    }
+    made.connected = attempt() || (errno == EINPROGRESS && attempt());
     if (!made.connected && errno != EALREADY) {
       return makeError(dialReason(errno), "connect " + to.format(), errno);
     }
