@@ -6,6 +6,7 @@
 #include <barrier>
 #include <deque>
 #include <thread>
+#include <utility>
 
 #include "buffer.h"
 #include "cpu.h"
@@ -22,6 +23,7 @@ namespace {
 constexpr size_t kBufferBytes = 256 * 1024;
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kConnectNanos = 20 * kSecond;  // until all flows must be there
+constexpr int64_t kSettleNanos = 10 * kSecond;   // until each has had its first answer
 constexpr int64_t kAnswerNanos = 2 * kSecond;    // after the window
 constexpr int64_t kReceiptNanos = 10 * kSecond;  // after the window, for the rest of uploads
 constexpr int64_t kIdleAnswerNanos = 30 * kSecond;
@@ -54,6 +56,7 @@ class Client {
 
   Report run(std::barrier<>* together) {
     if (!connects()) openAll();
+    if (!connects() && plan_.work != Work::idle) settle();
     if (together != nullptr) together->arrive_and_wait();
     if (plan_.work == Work::idle) {
       hold();
@@ -83,14 +86,45 @@ class Client {
     }
   }
 
+  // A proxy accepts before its own connections stand: the path of a flow is there when it has answered
+  // once, and none of its handshakes is part of the window then. One that fails is counted, and is as
+  // bad in the window.
+  void settle() {
+    const int64_t limit = nowNanos() + kSettleNanos;
+    started_ = bulk();
+    for (Flow& flow : flows_) {
+      if (bulk() && flow.state == Flow::State::open) next(flow);
+    }
+    while (settledCount_ < flows_.size()) {
+      const int64_t now = nowNanos();
+      if (now > limit) die("not every flow was answered in 10 s");
+      reopen(now);
+      if (!bulk()) {
+        for (Flow& flow : flows_) {
+          if (!flow.settled && !flow.busy && flow.state == Flow::State::open) start(flow, now);
+        }
+      }
+      pass(kRetryNanos);
+    }
+  }
+
+  bool bulk() const { return plan_.work == Work::upload || plan_.work == Work::download; }
+
+  void settled(Flow& flow) {
+    if (!std::exchange(flow.settled, true)) ++settledCount_;
+  }
+
   void load() {
     const int64_t begin = nowNanos();
     const auto warm = begin + static_cast<int64_t>(plan_.warmupSeconds * 1e9);
     end_ = warm + static_cast<int64_t>(plan_.seconds * 1e9);
     windowBegin_ = INT64_MAX;
     schedule_.begin(begin);
-    started_ = true;
-    for (Flow& flow : flows_) next(flow);
+    if (!std::exchange(started_, true)) {
+      for (Flow& flow : flows_) {
+        if (connects() || flow.state == Flow::State::open) next(flow);  // others when they connect
+      }
+    }
     for (int64_t now = begin; now < end_; now = nowNanos()) {
       if (!measuring_ && now >= warm) beginWindow(now);
       schedule_.advance(now, end_);
@@ -156,7 +190,7 @@ class Client {
 
   // Each flow is asked once before and once after, so that all of its path exists, and still does.
   void hold() {
-    settled_ = true;
+    stays_ = true;
     askAll();
     std::printf("{\"connected\":%llu}\n", static_cast<unsigned long long>(answered_));
     std::fflush(stdout);
@@ -173,7 +207,7 @@ class Client {
 
   // Each target gets one connection; the window is all of it.
   void visit() {
-    settled_ = true;
+    stays_ = true;
     beginWindow(nowNanos());
     end_ = INT64_MAX;
     const int64_t limit = windowBegin_ + kOnceNanos;
@@ -247,12 +281,13 @@ class Client {
 
   void fail(Flow& flow, const char* what) {
     ++report_.failures;
+    settled(flow);
     if (report_.firstError.empty()) {
       report_.firstError = errno == 0 ? what : std::string(what) + ": " + strerror(errno);
     }
     shut(flow);
     if (report_.failures > kFailuresMax) die("too many failures: " + report_.firstError);
-    if (!ending_ && !settled_) retry_.push_back({nowNanos() + kRetryNanos, &flow});
+    if (!ending_ && !stays_) retry_.push_back({nowNanos() + kRetryNanos, &flow});
   }
 
   void failClean(Flow& flow, const char* what) {
@@ -452,6 +487,7 @@ class Client {
     }
     flow.received += bytes;
     if (plan_.work == Work::download) {
+      settled(flow);
       if (measuring_) report_.bytes += bytes;
       return true;
     }
@@ -475,6 +511,7 @@ class Client {
       if (count > flow.sent || count < flow.received) {
         return corrupt(flow, "a receipt that cannot be"), false;
       }
+      settled(flow);
       if (measuring_) report_.bytes += count - flow.received;
       flow.received = count;
     }
@@ -513,6 +550,7 @@ class Client {
     flow.busy = false;
     --busyCount_;
     ++answered_;
+    settled(flow);
     addLatency(flow.due);
     if (measuring_) {
       ++report_.operations;
@@ -550,7 +588,7 @@ class Client {
   std::deque<Flow*> free_;
   std::deque<Retry> retry_;
   int epoll_ = -1;
-  int64_t windowBegin_ = 0;
+  int64_t windowBegin_ = INT64_MAX;
   int64_t end_ = 0;
   double cpu_ = 0;
   double runDelay_ = 0;
@@ -559,10 +597,11 @@ class Client {
   size_t openCount_ = 0;
   size_t connecting_ = 0;
   size_t busyCount_ = 0;
+  size_t settledCount_ = 0;  // flows that have been answered, or failed
   bool rotate_ = false;
   bool started_ = false;
   bool measuring_ = false;
-  bool settled_ = false;  // a flow that fails stays away
+  bool stays_ = false;  // a flow that fails stays away
   bool ending_ = false;
 };
 

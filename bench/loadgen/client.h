@@ -45,7 +45,8 @@ struct Report {
   bool saturated() const { return busiest >= 0.95; }
 };
 
-// Runs the plan, on one thread for each kind of flow. An operation's latency starts when it was
+// Runs the plan, on one thread for each kind of flow. The warm-up begins when each flow has been
+// answered once, those that connect for each operation aside. An operation's latency starts when it was
 // due, in open loop when the schedule says so, free flow or not: a stall is charged to every
 // operation it delayed. Those due in the window are waited for after it; what then has no answer
 // counts as a failure, with its age as its latency.

@@ -17,6 +17,7 @@ struct Flow {
   State state = State::closed;
   bool busy = false;       // an operation is on its way
   bool queued = false;     // among the free ones
+  bool settled = false;    // it was answered once, or failed
   uint32_t turn = 0;       // counts what it did, for pattern offsets
   uint32_t unsent = 0;     // bytes of the running message still to send
   uint32_t missing = 0;    // bytes of its answer still to come

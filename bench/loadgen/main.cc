@@ -1,3 +1,5 @@
+#include <sys/prctl.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -140,6 +142,7 @@ int runClient(int argc, char** argv) {
                         plan.work == loadgen::Work::connectOnce || (bulk && plan.pingFlows == 0))) {
     usage("--rate goes with operations");
   }
+  prctl(PR_SET_TIMERSLACK, 1);  // nanosecond: operations of an open loop begin when they are due
   print(loadgen::runClient(plan));
   return 0;
 }

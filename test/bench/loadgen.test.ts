@@ -146,6 +146,15 @@ describe('what it must not miss', () => {
   it('an answer without its last byte', async () => {
     const address = await through(({ direction, bytes }) =>
       direction === 'down' ? bytes.subarray(0, -1) : undefined);
+    await expect(measure(program, 'ping-pong', address))
+      .rejects.toThrow('not every flow was answered in 10 s');
+  });
+  it('the answer of a late operation without its last byte', async () => {
+    let answers = 0;
+    const address = await through(({ direction, bytes }) => {
+      if (direction === 'down') answers += 1;
+      return answers > 3 ? bytes.subarray(0, -1) : undefined;
+    });
     const report = await measure(program, 'ping-pong', address);
     expect(report).toMatchObject({ failures: 1, corrupt: 0, firstError: 'no answer in 2 s' });
   });
@@ -197,6 +206,24 @@ describe('what it must not miss', () => {
     expect(report.operations).toBe(0);
     expect(report.failures).toBeGreaterThan(0);
     expect(report.firstError).toBe('connect: Connection refused');
+  });
+});
+
+describe('the warm-up', () => {
+  it.each<[string, Record<string, string | number>]>([
+    ['ping-pong', {}], ['http', {}], ['upload', {}], ['download', {}],
+  ])('of %s begins when every path stands', async (work, options) => {
+    // Accepted at once, as a proxy does, and joined a second later.
+    const address = await through(async ({ connection, offset }) => {
+      if (connection === 1 && offset === 0) await sleep(1_000);
+      return undefined;
+    });
+    const report = await measure(program, work, address,
+      { '--flows': 2, '--seconds': 0.3, '--warmup': 0, ...options });
+    expect(report).toMatchObject(clean);
+    expect(report.seconds).toBeLessThan(0.9);
+    if (work === 'ping-pong' || work === 'http') expect(report.maxUs).toBeLessThan(900_000);
+    expect(report.bytes).toBeGreaterThan(0);
   });
 });
 
