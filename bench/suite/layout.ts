@@ -170,9 +170,14 @@ class Namespace {
     Namespace.#made += 1;
     this.name = `${namespacePrefix}${process.pid}-${Namespace.#made}-${side}`;
     run('ip', ['netns', 'add', this.name]);
-    this.exec(['ip', 'link', 'set', 'lo', 'up']);
-    if (congestion !== '') {
-      this.exec(['sysctl', '-q', '-w', `net.ipv4.tcp_congestion_control=${congestion}`]);
+    try {
+      this.exec(['ip', 'link', 'set', 'lo', 'up']);
+      if (congestion !== '') {
+        this.exec(['sysctl', '-q', '-w', `net.ipv4.tcp_congestion_control=${congestion}`]);
+      }
+    } catch (error) {
+      this.remove();
+      throw error;
     }
     // Its /proc directory shows the namespace; it ends with us, for its input does.
     this.#anchor = spawn('ip', ['netns', 'exec', this.name, 'cat'], {

@@ -140,6 +140,7 @@ export interface RunningLoad {
 /** Starts a client on the near side. Its failure to run rejects `report` with ProcessError. */
 export function startLoad(binary: string, layout: Layout, load: Load,
   signal: AbortSignal): RunningLoad {
+  signal.throwIfAborted();  // what starts now, nobody would end
   const [command = '', ...args] = [...tether, ...layout.inside('near'), ...argvOf(binary, load)];
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const end = (): void => void child.kill('SIGKILL');

@@ -1,6 +1,6 @@
-import { CommanderError } from 'commander';
+import { CommanderError, type Command } from 'commander';
 
-import { catalogue, makeCommand, optionsOf, UsageError } from './options.js';
+import { catalogue, makeCommand, optionsLine, optionsOf, UsageError } from './options.js';
 import { Progress } from './progress.js';
 import { addRender, directoriesOf } from './report/command.js';
 import { runOf } from './report/gather.js';
@@ -16,8 +16,7 @@ async function render(directories: readonly string[], out: string | undefined): 
   return 0;
 }
 
-async function run(args: readonly string[], name: string): Promise<number> {
-  const command = addRender(makeCommand(name)).exitOverride().allowExcessArguments(false);
+async function run(args: readonly string[], command: Command): Promise<number> {
   command.parse([...args], { from: 'user' });
   const rendered = directoriesOf(command);
   if (rendered !== undefined) return render(rendered.directories, rendered.out);
@@ -45,13 +44,14 @@ async function run(args: readonly string[], name: string): Promise<number> {
 
 /** Runs the bench; resolves to the exit code. 2: bad usage, after a list of what there is. */
 export async function runBench(args: readonly string[], name = 'bench'): Promise<number> {
+  const command = addRender(makeCommand(name)).exitOverride().allowExcessArguments(false);
   try {
-    return await run(args, name);
+    return await run(args, command);
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return 0;
       // Commander has printed what was wrong.
-      process.stderr.write(`${catalogue()}\n`);
+      process.stderr.write(`${catalogue()}\n${optionsLine(command)}\n`);
       return 2;
     }
     process.stderr.write(`${name}: ${error instanceof Error ? error.message : String(error)}\n`);

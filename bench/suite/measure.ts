@@ -40,9 +40,11 @@ function common(rig: Rig, report: LoadReport): Pick<Measurement, 'seconds' | 'op
   if (near + far > hopCpuMin && least < hopShareMin * (near + far)) {
     throw new ProcessError(`the traffic passed one hop only: near ${near} s of CPU, far ${far} s`);
   }
+  const { late, firstError } = report;
   return {
-    seconds: report.seconds, operations: report.operations, failures: report.failures,
-    corrupt: report.corrupt, firstError: report.firstError,
+    seconds: report.seconds, operations: report.operations, failures: report.failures + late,
+    corrupt: report.corrupt,
+    firstError: firstError || (late > 0 ? `${late} operations found no free flow` : ''),
     clientShare: report.busiest, serverShare: server / report.seconds,
     proxyCpuSeconds: near + far,
   };

@@ -58,6 +58,8 @@ export async function measureIdle(rig: Rig, workload: IdleWorkload): Promise<Mea
     const seconds = (performance.now() - began) / 1_000;
     await sleep(settleMs, undefined, { signal });
     const after = await Promise.all(proxies.map(privateBytes));
+    const left = await descriptorsOf(server.pid) - standing;
+    if (left < flows) throw new ProcessError(`only ${left} of ${flows} flows stayed`);
     const costs = after.map((bytes, index) => (bytes - (before[index] ?? 0)) / flows);
     const of = (side: string): number =>
       sumOf(costs.filter((_, index) => proxies[index]?.side === side));

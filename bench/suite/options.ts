@@ -80,6 +80,11 @@ function layouts(text: string): LayoutName[] {
   });
 }
 
+/** The long names of a command's options, for who gave another. */
+export function optionsLine(command: Command): string {
+  return `options: ${list(command.options.flatMap(({ long }) => long ?? []))}`;
+}
+
 /** With the workloads whose rates others are half of. */
 function withNeeded(names: readonly string[]): string[] {
   const needed = workloads.flatMap((one) =>

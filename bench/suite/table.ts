@@ -95,6 +95,9 @@ export const comparisons: readonly Comparison[] = [
 
 type Runs = readonly RunRecord[];
 
+/** Of the operations; where more fail, rates and quantiles are those of another, easier load. */
+const failedShareMax = 0.001;
+
 const valueOf = (run: RunRecord, { key }: Metric): number | undefined => {
   const value = run.measured?.[key];
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
@@ -120,6 +123,9 @@ function voidOf(runs: Runs): string {
   const of = (key: 'clientShare' | 'serverShare'): number =>
     median(runs.flatMap(({ measured }) => measured?.[key] ?? []));
   if (runs.some(({ measured }) => (measured?.corrupt ?? 0) > 0)) return 'corrupt bytes';
+  const sum = (key: 'failures' | 'operations'): number =>
+    runs.reduce((total, { measured }) => total + (measured?.[key] ?? 0), 0);
+  if (sum('failures') > sum('operations') * failedShareMax) return 'too many failures';
   if (of('clientShare') >= saturatedShare) return 'the generator\'s client is saturated';
   if (of('serverShare') >= saturatedShare) return 'the generator\'s server is saturated';
   return '';
@@ -130,6 +136,8 @@ function ratioOf(mine: Runs, theirs: Runs, one: Metric): Ratio | undefined {
     const other = theirs.find(({ round }) => round === run.round);
     const a = valueOf(run, one);
     const b = other === undefined ? undefined : valueOf(other, one);
+    // Idle flows that descriptors allowed to one and not to the other.
+    if (run.measured?.flows !== other?.measured?.flows) return [];
     return a === undefined || b === undefined ? [] : [[a, b] as const];
   }));
 }

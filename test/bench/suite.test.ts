@@ -53,7 +53,7 @@ describe('a smoke run', () => {
   }, 240_000);
 
   it('of every system that is installed is sane', async () => {
-    const run = bench(...tiny, '--only', 'ping-1b-1,http-1,bulk-up-1');
+    const run = bench(...tiny, '--seconds', '0.2', '--only', 'ping-1b-1,http-1,bulk-up-1');
     expect(await run.code).toBe(0);
     expect(faults(run.runs)).toEqual([]);
     expect(run.systems.map(({ name }) => name)).toEqual(systems.map(({ name }) => name));
@@ -75,6 +75,27 @@ describe('a smoke run', () => {
       expect(run.markdown).toContain('TCP reno');
       expect(await run.leftovers()).toEqual([]);
     }, 120_000);
+});
+
+describe('rounds', () => {
+  it('go the other way round in every second one', async () => {
+    const run = bench('--rounds', '2', '--seconds', '0.1', '--warmup', '0', '--only',
+      'direct,relay-epoll,ping-1b-1');
+    expect(await run.code).toBe(0);
+    expect(run.runs.map(({ system }) => system))
+      .toEqual(['direct', 'relay-epoll', 'relay-epoll', 'direct']);
+  }, 60_000);
+
+  it('of --quick are those of its few systems and workloads', async () => {
+    const run = bench('--quick', '--rounds', '1', '--seconds', '0.1', '--warmup', '0');
+    expect(await run.code).toBe(0);
+    const quick = workloads.filter((workload) => workload.quick === true);
+    expect(new Set(run.runs.map(({ workload }) => workload)))
+      .toEqual(new Set(quick.map(({ name }) => name)));
+    expect(run.systems.map(({ name }) => name)).toEqual(['direct', 'relay', 'relay-epoll', 'hbone',
+      'envoy-sidecar', 'envoy-connect', 'ztunnel']);
+    expect(faults(run.runs)).toEqual([]);
+  }, 120_000);
 });
 
 describe('a run that goes wrong', () => {
@@ -127,5 +148,6 @@ describe('usage', () => {
       expect(run.complaint).toContain(systems.map(({ name }) => name).join(', '));
       expect(run.complaint).toContain(workloads.map(({ name }) => name).join(', '));
     }
+    if (args[0] === '--fly') expect(run.complaint).toContain('options: --quick, --only, --layout');
   });
 });

@@ -41,7 +41,7 @@ async function work(context: SystemContext, listen: Endpoint, credentials: Crede
   return { operations: rate * spent, seconds: spent };
 }
 
-/** What two processors can do at most: `openssl s_time` against `openssl s_server`. */
+/** What OpenSSL's own programs reach on this machine, with its version of OpenSSL, not Node's. */
 export const handshakeLoop: System = {
   name: 'handshake-loop',
   path: 'openssl s_time - full mTLS 1.3 handshakes - openssl s_server, nothing else',
