@@ -91,24 +91,16 @@ class Client {
   // bad in the window.
   void settle() {
     const int64_t limit = nowNanos() + kSettleNanos;
-    started_ = bulk();
-    for (Flow& flow : flows_) {
-      if (bulk() && flow.state == Flow::State::open) next(flow);
-    }
     while (settledCount_ < flows_.size()) {
       const int64_t now = nowNanos();
       if (now > limit) die("not every flow was answered in 10 s");
       reopen(now);
-      if (!bulk()) {
-        for (Flow& flow : flows_) {
-          if (!flow.settled && !flow.busy && flow.state == Flow::State::open) start(flow, now);
-        }
+      for (Flow& flow : flows_) {
+        if (!flow.settled && !flow.busy && flow.state == Flow::State::open) start(flow, now);
       }
       pass(kRetryNanos);
     }
   }
-
-  bool bulk() const { return plan_.work == Work::upload || plan_.work == Work::download; }
 
   void settled(Flow& flow) {
     if (!std::exchange(flow.settled, true)) ++settledCount_;
@@ -118,12 +110,11 @@ class Client {
     const int64_t begin = nowNanos();
     const auto warm = begin + static_cast<int64_t>(plan_.warmupSeconds * 1e9);
     end_ = warm + static_cast<int64_t>(plan_.seconds * 1e9);
-    windowBegin_ = INT64_MAX;
     schedule_.begin(begin);
-    if (!std::exchange(started_, true)) {
-      for (Flow& flow : flows_) {
-        if (connects() || flow.state == Flow::State::open) next(flow);  // others when they connect
-      }
+    started_ = true;
+    for (Flow& flow : flows_) {
+      // A bulk flow goes on as settle() began it; one that still connects begins when it has.
+      if (connects() || (flow.state == Flow::State::open && !flow.busy)) next(flow);
     }
     for (int64_t now = begin; now < end_; now = nowNanos()) {
       if (!measuring_ && now >= warm) beginWindow(now);

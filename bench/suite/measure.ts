@@ -28,6 +28,18 @@ function refuseNothing(report: LoadReport): void {
     : `: ${report.firstError}`}`);
 }
 
+/** What went wrong in one measurement; of several reports, the first error is the first one's. */
+export function lossOf(...reports: readonly LoadReport[]):
+Pick<Measurement, 'failures' | 'corrupt' | 'firstError'> {
+  const errors = reports.map(({ firstError, late }) =>
+    firstError || (late > 0 ? `${late} operations found no free flow` : ''));
+  return {
+    failures: reports.reduce((sum, { failures, late }) => sum + failures + late, 0),
+    corrupt: reports.reduce((sum, { corrupt }) => sum + corrupt, 0),
+    firstError: errors.find((text) => text !== '') ?? '',
+  };
+}
+
 /** The parts of a report that mean the same under every work. */
 function common(rig: Rig, report: LoadReport): Pick<Measurement, 'seconds' | 'operations'
   | 'failures' | 'corrupt' | 'firstError' | 'clientShare' | 'serverShare' | 'proxyCpuSeconds'> {
@@ -40,11 +52,8 @@ function common(rig: Rig, report: LoadReport): Pick<Measurement, 'seconds' | 'op
   if (near + far > hopCpuMin && least < hopShareMin * (near + far)) {
     throw new ProcessError(`the traffic passed one hop only: near ${near} s of CPU, far ${far} s`);
   }
-  const { late, firstError } = report;
   return {
-    seconds: report.seconds, operations: report.operations, failures: report.failures + late,
-    corrupt: report.corrupt,
-    firstError: firstError || (late > 0 ? `${late} operations found no free flow` : ''),
+    seconds: report.seconds, operations: report.operations, ...lossOf(report),
     clientShare: report.busiest, serverShare: server / report.seconds,
     proxyCpuSeconds: near + far,
   };
@@ -123,13 +132,9 @@ Promise<Measurement> {
   });
   try {
     const [beside, stormed] = await Promise.all([live(), storm.report]);
-    const measured = operationsOf(rig, beside);
     return {
-      ...measured, calmP50Us: calm.p50Us, calmP99Us: calm.p99Us,
+      ...operationsOf(rig, beside), ...lossOf(beside, stormed, calm), calmP50Us: calm.p50Us, calmP99Us: calm.p99Us,
       stormRatio: beside.p99Us / calm.p99Us, stormRate: stormed.operations / stormed.seconds,
-      failures: measured.failures + stormed.failures + calm.failures,
-      corrupt: measured.corrupt + stormed.corrupt + calm.corrupt,
-      firstError: measured.firstError || stormed.firstError || calm.firstError,
     };
   } finally {
     storm.end();

@@ -43,6 +43,7 @@ export async function measureIdle(rig: Rig, workload: IdleWorkload): Promise<Mea
   await rig.rest();
   const before = await Promise.all(proxies.map(privateBytes));
   const standing = await descriptorsOf(server.pid);
+  const arrived = async (): Promise<number> => await descriptorsOf(server.pid) - standing;
   const room = await descriptorsMax(server.pid) - descriptorsSpare;
   const flows = Math.min(workload.flows, Math.floor(room / (system.descriptorsPerFlow ?? 2)));
   const began = performance.now();
@@ -50,15 +51,14 @@ export async function measureIdle(rig: Rig, workload: IdleWorkload): Promise<Mea
   try {
     await Promise.race([idle.connected, idle.report]);
     const deadline = Date.now() + idleConnectMsMax;
-    let arrived = 0;
-    while ((arrived = await descriptorsOf(server.pid) - standing) < flows) {
-      if (Date.now() > deadline) throw new ProcessError(`only ${arrived} of ${flows} flows came`);
+    for (let count = 0; (count = await arrived()) < flows;) {
+      if (Date.now() > deadline) throw new ProcessError(`only ${count} of ${flows} flows came`);
       await sleep(50, undefined, { signal });
     }
     const seconds = (performance.now() - began) / 1_000;
     await sleep(settleMs, undefined, { signal });
     const after = await Promise.all(proxies.map(privateBytes));
-    const left = await descriptorsOf(server.pid) - standing;
+    const left = await arrived();
     if (left < flows) throw new ProcessError(`only ${left} of ${flows} flows stayed`);
     const costs = after.map((bytes, index) => (bytes - (before[index] ?? 0)) / flows);
     const of = (side: string): number =>

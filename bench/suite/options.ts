@@ -60,6 +60,11 @@ export function catalogue(): string {
     + `workloads: ${list([...workloads.map(({ name }) => name), microName])}`;
 }
 
+/** The long names of a command's options, for who gave another. */
+export function optionsLine(command: Command): string {
+  return `options: ${list(command.options.flatMap(({ long }) => long ?? []))}`;
+}
+
 function number(least: number, most: number, whole: boolean): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -78,11 +83,6 @@ function layouts(text: string): LayoutName[] {
     if (found === undefined) throw new InvalidArgumentError(`layouts: ${list(layoutNames)}.`);
     return found;
   });
-}
-
-/** The long names of a command's options, for who gave another. */
-export function optionsLine(command: Command): string {
-  return `options: ${list(command.options.flatMap(({ long }) => long ?? []))}`;
 }
 
 /** With the workloads whose rates others are half of. */

@@ -95,7 +95,10 @@ export const comparisons: readonly Comparison[] = [
 
 type Runs = readonly RunRecord[];
 
-/** Of the operations; where more fail, rates and quantiles are those of another, easier load. */
+/**
+ * Of the operations; where more fail, rates and quantiles are those of another, easier load. Bulk has
+ * none: there every failure is too many.
+ */
 const failedShareMax = 0.001;
 
 const valueOf = (run: RunRecord, { key }: Metric): number | undefined => {
@@ -119,15 +122,21 @@ export function fastestOf(runs: Runs, { candidates }: Comparison, headline: Metr
   return best;
 }
 
+const sumOf = (runs: Runs, key: 'failures' | 'corrupt' | 'operations'): number =>
+  runs.reduce((total, { measured }) => total + (measured?.[key] ?? 0), 0);
+
+const shareOf = (runs: Runs, key: 'clientShare' | 'serverShare'): number =>
+  median(runs.flatMap(({ measured }) => measured?.[key] ?? []));
+
 function voidOf(runs: Runs): string {
-  const of = (key: 'clientShare' | 'serverShare'): number =>
-    median(runs.flatMap(({ measured }) => measured?.[key] ?? []));
-  if (runs.some(({ measured }) => (measured?.corrupt ?? 0) > 0)) return 'corrupt bytes';
-  const sum = (key: 'failures' | 'operations'): number =>
-    runs.reduce((total, { measured }) => total + (measured?.[key] ?? 0), 0);
-  if (sum('failures') > sum('operations') * failedShareMax) return 'too many failures';
-  if (of('clientShare') >= saturatedShare) return 'the generator\'s client is saturated';
-  if (of('serverShare') >= saturatedShare) return 'the generator\'s server is saturated';
+  if (sumOf(runs, 'corrupt') > 0) return 'corrupt bytes';
+  if (sumOf(runs, 'failures') > sumOf(runs, 'operations') * failedShareMax) {
+    return 'too many failures';
+  }
+  if (shareOf(runs, 'clientShare') >= saturatedShare) {
+    return 'the generator\'s client is saturated';
+  }
+  if (shareOf(runs, 'serverShare') >= saturatedShare) return 'the generator\'s server is saturated';
   return '';
 }
 
@@ -160,13 +169,10 @@ function rowOf(layout: LayoutName, workload: Workload, known: SystemRecord, all:
     }
     return [{ metric: one, spread, ratios }];
   });
-  const sum = (key: 'failures' | 'corrupt'): number =>
-    mine.reduce((total, { measured }) => total + (measured?.[key] ?? 0), 0);
-  const share = (key: 'clientShare' | 'serverShare'): number =>
-    median(mine.flatMap(({ measured }) => measured?.[key] ?? []));
   return {
-    layout, workload, system: known.name, metrics, failures: sum('failures'),
-    corrupt: sum('corrupt'), clientShare: share('clientShare'), serverShare: share('serverShare'),
+    layout, workload, system: known.name, metrics, failures: sumOf(mine, 'failures'),
+    corrupt: sumOf(mine, 'corrupt'), clientShare: shareOf(mine, 'clientShare'),
+    serverShare: shareOf(mine, 'serverShare'),
     void: voided, error: mine.find(({ error }) => error !== undefined)?.error ?? '',
     absent: known.absent ?? '',
   };
