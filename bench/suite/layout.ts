@@ -13,6 +13,12 @@ const listenState = '0A';
 /** The head of that column. */
 const stateColumn = 'st';
 const namespacePrefix = 'ohb';
+/**
+ * A client has one address in a namespace, for addresses stand for identities there. Its ports begin
+ * behind those of the listeners, and one is free again a second after its connection was closed and
+ * not in a minute: rows of some 10,000 connections follow one another.
+ */
+const clientPorts = [`net.ipv4.ip_local_port_range=${portLast + 1} 65535`, 'net.ipv4.tcp_tw_reuse=1'];
 /** Of the far host on loopback, as /proc/net/tcp writes it; all others are the near side's. */
 const farByte = '03';
 
@@ -172,6 +178,7 @@ class Namespace {
     run('ip', ['netns', 'add', this.name]);
     try {
       this.exec(['ip', 'link', 'set', 'lo', 'up']);
+      this.exec(['sysctl', '-q', '-w', ...clientPorts]);
       if (congestion !== '') {
         this.exec(['sysctl', '-q', '-w', `net.ipv4.tcp_congestion_control=${congestion}`]);
       }

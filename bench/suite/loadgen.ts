@@ -23,6 +23,8 @@ export interface LoadReport {
   readonly cpuSeconds: number;
   /** Share of the window that its busiest thread was running, 0 to 1. */
   readonly busiest: number;
+  /** Its threads together were ready and waited for a processor. */
+  readonly runDelaySeconds: number;
   readonly p50Us: number;
   readonly p90Us: number;
   readonly p99Us: number;

@@ -7,6 +7,7 @@ import { packageVersion } from 'onehop';
 import { packageRoot } from './paths.js';
 
 export interface Machine {
+  /** Its name, and where known its family and model: generations share a name. */
   readonly cpu: string;
   readonly processors: number;
   readonly memoryBytes: number;
@@ -51,13 +52,24 @@ export function hasVectorisedGcm(openssl: string, cpuinfo: string): boolean {
   return gcmFlags.every((flag) => flags.includes(flag));
 }
 
+/** `AMD EPYC (family 26, model 2)`; the name alone where `/proc/cpuinfo` has no such lines. */
+export function processorName(name: string, cpuinfo: string): string {
+  const numbers = [['family', 'cpu family'], ['model', 'model']].flatMap(([said, key]) => {
+    const value = new RegExp(`^${key}\\s*:\\s*(\\d+)$`, 'm').exec(cpuinfo)?.[1];
+    return value === undefined ? [] : [`${said} ${value}`];
+  });
+  return numbers.length === 0 ? name : `${name} (${numbers.join(', ')})`;
+}
+
 export function describeMachine(): Machine {
+  const cpuinfo = textOf('/proc/cpuinfo');
   return {
-    cpu: cpus()[0]?.model.trim() ?? 'unknown', processors: availableParallelism(),
+    cpu: processorName(cpus()[0]?.model.trim() ?? 'unknown', cpuinfo),
+    processors: availableParallelism(),
     memoryBytes: totalmem(), kernel: release(),
     congestion: textOf('/proc/sys/net/ipv4/tcp_congestion_control'), node: process.version,
     openssl: process.versions.openssl,
-    vectorisedGcm: hasVectorisedGcm(process.versions.openssl, textOf('/proc/cpuinfo')),
+    vectorisedGcm: hasVectorisedGcm(process.versions.openssl, cpuinfo),
     onehop: packageVersion, commit: commit(), date: new Date().toISOString(),
   };
 }

@@ -3,6 +3,13 @@ import type { ResultRecord, SetupRecord, SystemRecord } from './runner.js';
 import type { Ratio } from './statistics.js';
 import { comparisons, metricsOf, rowsOf, type Row, type RowMetric } from './table.js';
 
+/** `34 %, 20 %; waited 12 %`: client, server, and what the client waited for a processor. */
+export function generatorText({ clientShare, serverShare, clientWaitShare }: Row): string {
+  const percent = (share: number): string => `${Math.round(share * 100)} %`;
+  const shares = [clientShare, serverShare].filter(Number.isFinite).map(percent).join(', ');
+  return Number.isFinite(clientWaitShare) ? `${shares}; waited ${percent(clientWaitShare)}` : shares;
+}
+
 /** Three significant digits, no exponent. */
 export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return '-';
@@ -58,10 +65,7 @@ function tableOf(rows: readonly Row[]): string[] {
       cells.push(found === undefined ? '' : formatSpread(found),
         ...compared.map(({ name }) => formatRatio(found?.ratios[name])));
     }
-    const percent = (share: number): string =>
-      Number.isFinite(share) ? `${Math.round(share * 100)} %` : '';
-    cells.push([row.clientShare, row.serverShare].map(percent).filter((text) => text !== '')
-      .join(', '), remarksOf(row));
+    cells.push(generatorText(row), remarksOf(row));
     return `| ${cells.join(' | ')} |`;
   });
   return [`| ${head.join(' | ')} |`, `|${head.map(() => '---').join('|')}|`, ...lines];
@@ -88,7 +92,8 @@ function introduction(setup: SetupRecord): string[] {
       + 'the runs of one round, with their 95 % interval (Wilcoxon): **bold** differs for certain, '
       + '= may be equal, in parentheses: too few rounds to claim anything. Generator CPU is of its '
       + 'client and its server, one thread each; near 100 % the generator is the limit and the row '
-      + 'is void. "relay" is the faster of its two forms in that workload.',
+      + 'is void; how long the client was ready and waited for a processor is in its latencies. '
+      + '"relay" is the faster of its two forms in that workload.',
   ];
 }
 

@@ -42,7 +42,8 @@ Pick<Measurement, 'failures' | 'corrupt' | 'firstError'> {
 
 /** The parts of a report that mean the same under every work. */
 function common(rig: Rig, report: LoadReport): Pick<Measurement, 'seconds' | 'operations'
-  | 'failures' | 'corrupt' | 'firstError' | 'clientShare' | 'serverShare' | 'proxyCpuSeconds'> {
+  | 'failures' | 'corrupt' | 'firstError' | 'clientShare' | 'serverShare' | 'clientWaitShare'
+  | 'proxyCpuSeconds'> {
   const spent = [...report.peersCpuSeconds];
   const server = spent.pop() ?? 0;
   const of = (side: string): number => rig.running.proxies.reduce((sum, peer, index) =>
@@ -55,6 +56,7 @@ function common(rig: Rig, report: LoadReport): Pick<Measurement, 'seconds' | 'op
   return {
     seconds: report.seconds, operations: report.operations, ...lossOf(report),
     clientShare: report.busiest, serverShare: server / report.seconds,
+    clientWaitShare: report.runDelaySeconds / report.seconds,
     proxyCpuSeconds: near + far,
   };
 }

@@ -48,4 +48,9 @@ export interface Measurement {
   /** Of the generator's client, its busiest thread, 0 to 1; of its server, all threads together. */
   readonly clientShare: number;
   readonly serverShare: number;
+  /**
+   * Of the window, 0 to 1: the client's threads were ready and waited for a processor, for which a
+   * proxy may have been the rival. Latencies bear it. Older results lack it.
+   */
+  readonly clientWaitShare?: number;
 }

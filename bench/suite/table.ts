@@ -66,6 +66,8 @@ export interface Row {
   readonly corrupt: number;
   readonly clientShare: number;
   readonly serverShare: number;
+  /** NaN where it was not measured. */
+  readonly clientWaitShare: number;
   /** Why nothing may be claimed from this row; '' when all may. */
   readonly void: string;
   /** Why rounds, or all of it, are missing; '' when nothing is. */
@@ -125,7 +127,7 @@ export function fastestOf(runs: Runs, { candidates }: Comparison, headline: Metr
 const sumOf = (runs: Runs, key: 'failures' | 'corrupt' | 'operations'): number =>
   runs.reduce((total, { measured }) => total + (measured?.[key] ?? 0), 0);
 
-const shareOf = (runs: Runs, key: 'clientShare' | 'serverShare'): number =>
+const shareOf = (runs: Runs, key: 'clientShare' | 'serverShare' | 'clientWaitShare'): number =>
   median(runs.flatMap(({ measured }) => measured?.[key] ?? []));
 
 function voidOf(runs: Runs): string {
@@ -172,7 +174,7 @@ function rowOf(layout: LayoutName, workload: Workload, known: SystemRecord, all:
   return {
     layout, workload, system: known.name, metrics, failures: sumOf(mine, 'failures'),
     corrupt: sumOf(mine, 'corrupt'), clientShare: shareOf(mine, 'clientShare'),
-    serverShare: shareOf(mine, 'serverShare'),
+    serverShare: shareOf(mine, 'serverShare'), clientWaitShare: shareOf(mine, 'clientWaitShare'),
     void: voided, error: mine.find(({ error }) => error !== undefined)?.error ?? '',
     absent: known.absent ?? '',
   };

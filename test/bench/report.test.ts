@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { SaxesParser } from 'saxes';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { hasVectorisedGcm } from '../../bench/suite/machine.js';
+import { hasVectorisedGcm, processorName } from '../../bench/suite/machine.js';
 import { runBench } from '../../bench/suite/main.js';
 import { answersOf } from '../../bench/suite/report/answers.js';
 import { gather, parseRecords, runOf } from '../../bench/suite/report/gather.js';
@@ -124,6 +124,11 @@ describe('the machine', () => {
   it.each(flags.split(' '))('has none without %s', (flag) => {
     const cpuinfo = `flags\t: ${flags.replace(flag, `${flag}x`)}\n`;
     expect(hasVectorisedGcm('3.5.8', cpuinfo)).toBe(false);
+  });
+  it('is named with its family and model, where they are known', () => {
+    const cpuinfo = 'cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n';
+    expect(processorName('AMD EPYC', cpuinfo)).toBe('AMD EPYC (family 25, model 17)');
+    expect(processorName('AMD EPYC', 'unknown')).toBe('AMD EPYC');
   });
   it('has none where nothing says so', () => {
     expect(hasVectorisedGcm('3.5.8', 'unknown')).toBe(false);

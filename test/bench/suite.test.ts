@@ -73,6 +73,7 @@ describe('a smoke run', () => {
       expect(faults(run.runs)).toEqual([]);
       expect(run.runs.length).toBeGreaterThanOrEqual(12);
       expect(run.markdown).toContain('TCP reno');
+      for (const { measured } of run.runs) expect(measured?.clientWaitShare).toBeGreaterThanOrEqual(0);
       expect(await run.leftovers()).toEqual([]);
     }, 120_000);
 });

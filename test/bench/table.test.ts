@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { LoadReport } from '../../bench/suite/loadgen.js';
 import { lossOf } from '../../bench/suite/measure.js';
 import type { Ratio } from '../../bench/suite/statistics.js';
+import { generatorText } from '../../bench/suite/markdown.js';
 import { rowsOf } from '../../bench/suite/table.js';
 import { runs, system, type Values } from './support/records.js';
 
@@ -34,6 +35,15 @@ describe('a row', () => {
     const of = (flows: number): Partial<Values> => ({ flowBytes: 1_000, operations: flows, flows });
     expect(beside('idle-20000', of(19_500), of(19_500)).ratio?.pairs).toBe(8);
     expect(beside('idle-20000', of(19_500), of(9_750)).ratio).toBeUndefined();
+  });
+});
+
+describe('the generator\'s part', () => {
+  it.each([
+    [{ clientWaitShare: 0.121 }, '30 %, 20 %; waited 12 %'], [{}, '30 %, 20 %'],
+  ])('of %j is said', (values, text) => {
+    const rows = rowsOf([system('relay'), ...runs('ping-1b-1', 'relay', 3, values)]);
+    expect(rows.map(generatorText)).toEqual([text]);
   });
 });
 

@@ -1,3 +1,4 @@
+import { generatorText } from '../markdown.js';
 import type { MicroRow } from '../micro/sample.js';
 import type { Metric, Row } from '../table.js';
 import { comparedIn } from './compare.js';
@@ -32,16 +33,13 @@ export function rowsTable(metrics: readonly Metric[], rows: readonly Row[]): Mar
   const names = ['system', ...columns.flatMap(({ metric, compared }) =>
     [metricText(metric), ...compared.map((name) => `÷ ${name}`)]),
   'generator CPU: client, server', 'remarks'];
-  const percent = (share: number): string =>
-    Number.isFinite(share) ? `${Math.round(share * 100)} %` : '';
   return table(head(names, true), rows.map((row) => html`<tr><td>${row.system}</td>${
     columns.map(({ metric, compared }) => {
       const found = row.metrics.find((one) => one.metric.key === metric.key);
       return html`<td class="number">${found === undefined ? ''
         : spreadText(found.spread, metric)}</td>${
         compared.map((name) => ratioCell(row, metric, name))}`;
-    })}<td class="number">${[row.clientShare, row.serverShare].map(percent)
-    .filter((text) => text !== '').join(', ')}</td><td class="warning">${
+    })}<td class="number">${generatorText(row)}</td><td class="warning">${
     notesOf(row).join('; ')}</td></tr>`));
 }
 
