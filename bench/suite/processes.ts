@@ -11,9 +11,16 @@ const readyMsMax = 30_000;
 const pollMs = 20;
 const tailChars = 2_000;
 
-/** Linux: a child so started is killed by the kernel when we are, however we end. */
-export const tether: readonly string[] = spawnSync('setpriv', ['--help'], { stdio: 'ignore' }).status === 0
-  ? ['setpriv', '--pdeathsig', 'KILL', '--'] : [];
+const canTether = spawnSync('setpriv', ['--help'], { stdio: 'ignore' }).status === 0;
+
+/**
+ * Linux: a child so started gets the signal from the kernel when we end, however we end. KILL, but for
+ * one that has to end children of its own. Of two such prefixes the later one holds.
+ */
+export const tetherBy = (signal: 'KILL' | 'TERM'): readonly string[] =>
+  canTether ? ['setpriv', '--pdeathsig', signal, '--'] : [];
+
+export const tether = tetherBy('KILL');
 
 /** Why a process that should be running is not. */
 export class ProcessError extends Error {}

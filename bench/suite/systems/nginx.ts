@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { tetherBy } from '../processes.js';
 import { descriptorsMax, findProgram, presenceOf, type Presence } from './program.js';
 import type { Hop } from './two_hops.js';
 
@@ -69,5 +70,7 @@ events {
 }
 ${block}
 `);
-  return [findProgram('nginx') ?? 'nginx', '-p', hop.folder, '-c', file, '-e', 'stderr'];
+  return [
+    ...tetherBy('TERM'), findProgram('nginx') ?? 'nginx', '-p', hop.folder, '-c', file, '-e', 'stderr',
+  ];
 }

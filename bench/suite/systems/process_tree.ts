@@ -6,7 +6,7 @@ interface Process {
 }
 
 /** `undefined` when it has ended; a zombie has ended. */
-async function processOf(pid: number): Promise<Process | undefined> {
+export async function processOf(pid: number): Promise<Process | undefined> {
   let stat: string;
   try {
     stat = await readFile(`/proc/${pid}/stat`, 'latin1');
@@ -25,7 +25,8 @@ async function everyProcess(): Promise<Process[]> {
   return found.filter((process) => process !== undefined);
 }
 
-async function treeOf(pid: number): Promise<Process[]> {
+/** With `pid` itself first. */
+export async function treeOf(pid: number): Promise<Process[]> {
   const all = await everyProcess();
   const tree = all.filter((process) => process.pid === pid);
   for (const process of tree) {
