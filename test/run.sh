@@ -36,7 +36,7 @@ step 'configure (release)' cmake --preset release &&
 # A test that starves its own event loop never sees its timeout: this one ends it, as a failure. At a
 # terminal the runner stays in front, so that Ctrl-C reaches it.
 front=() && [ -t 0 ] && front=(--foreground)
-timeout "${front[@]}" --kill-after=30 25m npx --no-install vitest run \
+timeout "${front[@]}" --kill-after=30 32m npx --no-install vitest run \
   --reporter=default --reporter=json --outputFile.json="$reports/vitest.json"
 status=$?
 if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then

@@ -74,6 +74,9 @@ function tableOf(rows: readonly Row[]): string[] {
 export const opensslOf = ({ openssl, vectorisedGcm = false }: SetupRecord): string =>
   `OpenSSL ${openssl}${vectorisedGcm ? ', AES-GCM vectorised' : ''}`;
 
+export const ageText = ({ ageSeconds }: SetupRecord): string => ageSeconds === undefined ? ''
+  : `, memory read ${ageSeconds} s or more after a system's start`;
+
 function introduction(setup: SetupRecord): string[] {
   const pins = setup.pinning.near === '' ? 'not pinned'
     : `client and near proxy on processors ${setup.pinning.near}, far proxy and server on `
@@ -88,12 +91,12 @@ function introduction(setup: SetupRecord): string[] {
       + `TCP ${setup.congestion} on every socket; ${pins}`,
     '',
     `${setup.rounds} rounds of ${setup.seconds} s after ${setup.warmupSeconds} s of warm-up, rivals `
-      + 'interleaved, order reversed each round. A cell is the median (least–most). Ratios are of '
-      + 'the runs of one round, with their 95 % interval (Wilcoxon): **bold** differs for certain, '
-      + '= may be equal, in parentheses: too few rounds to claim anything. Generator CPU is of its '
-      + 'client and its server, one thread each; near 100 % the generator is the limit and the row '
-      + 'is void; how long the client was ready and waited for a processor is in its latencies. '
-      + '"relay" is the faster of its two forms in that workload.',
+      + `interleaved, order reversed each round${ageText(setup)}. A cell is the median `
+      + '(least–most). Ratios are of the runs of one round, with their 95 % interval (Wilcoxon): '
+      + '**bold** differs for certain, = may be equal, in parentheses: too few rounds to claim '
+      + 'anything. Generator CPU is of its client and its server, one thread each; near 100 % the '
+      + 'generator is the limit and the row is void; how long the client was ready and waited for a '
+      + 'processor is in its latencies. "relay" is the faster of its two forms in that workload.',
   ];
 }
 

@@ -10,11 +10,6 @@ import { policiesUsual, type Workload } from './workloads.js';
 
 /** After anything that was asked of a system, until its memory tells something. */
 export const settleMs = 500;
-/**
- * From a system's start until it is at rest. V8 keeps the pages of threads that ended, as one does
- * which makes certificates, for 8 s in case others want them.
- */
-const startMs = 10_000;
 
 type Shape = Pick<SystemContext, 'shards' | 'policies' | 'identities' | 'tunnelsKept'>;
 
@@ -33,6 +28,8 @@ export interface Ground {
   readonly layout: LayoutName;
   readonly pinning: Pinning;
   readonly congestion: string;
+  /** From a system's start until it is at rest. */
+  readonly ageSeconds: number;
   /** The load generator. */
   readonly binary: string;
   readonly stage: Stage;
@@ -95,8 +92,9 @@ export class Rig {
 
   /** Resolves once the system has started long ago, and nothing was asked of it for a while. */
   async rest(): Promise<void> {
-    const left = this.#startedMs + startMs - performance.now();
-    await sleep(Math.max(left, settleMs), undefined, { signal: this.ground.signal });
+    const { ageSeconds, signal } = this.ground;
+    const left = this.#startedMs + ageSeconds * 1_000 - performance.now();
+    await sleep(Math.max(left, settleMs), undefined, { signal });
   }
 
   /** Puts a load on it; the generator's server is the last whose CPU is read. */

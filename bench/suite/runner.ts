@@ -47,6 +47,8 @@ export interface SetupRecord extends Machine {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmupSeconds: number;
+  /** From a system's start until its memory is read; records of before this was an option lack it. */
+  readonly ageSeconds?: number;
   readonly pinning: Pinning;
 }
 
@@ -110,12 +112,13 @@ export class Runner {
   }
 
   async run(): Promise<void> {
-    const { layouts, rounds, seconds, warmupSeconds, pin, congestion, micro } = this.#options;
+    const { layouts, rounds, seconds, warmupSeconds, ageSeconds, pin, congestion, micro } =
+      this.#options;
     const machine = describeMachine();
     const pinning = pinningOf(pin, machine.processors);
     const binary = loadGenerator();
     this.#record({
-      kind: 'setup', ...machine, rounds, seconds, warmupSeconds, pinning,
+      kind: 'setup', ...machine, rounds, seconds, warmupSeconds, ageSeconds, pinning,
       congestion: congestion || machine.congestion,
     });
     const { signal } = this.#abort;
@@ -128,7 +131,8 @@ export class Runner {
           continue;
         }
         grounds.push([{
-          layout, pinning, congestion, binary, stage: this.#stage, scratch: this.#scratch, signal,
+          layout, pinning, congestion, ageSeconds, binary, stage: this.#stage, scratch: this.#scratch,
+          signal,
         }, await this.#probe(layout)]);
       }
       this.#bar = this.#progress(rounds * grounds.reduce((sum, [{ layout }, present]) =>

@@ -157,6 +157,12 @@ describe('the page', () => {
       expect(text).toContain(part);
     }
   });
+  it('names an unusual age at which memory was read', () => {
+    const usual = page([{ ...setup, ageSeconds: 10 }, ...wholeRun(1)]);
+    expect(usual).toContain('memory read 10 s or more after a system&#39;s start');
+    expect(usual).not.toContain('--age');
+    expect(page([{ ...setup, ageSeconds: 3 }, ...wholeRun(1)])).toContain('--warmup 0.1 --age 3 ');
+  });
   it('escapes whatever the results hold', () => {
     const text = page([{ ...setup, cpu: hostile, commit: hostile }, system('relay', hostile),
       system('hbone'), system(hostile), failed('ping-1b-64', hostile, hostile),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 
-import { UsageError } from '../options.js';
+import { ageUsual, UsageError } from '../options.js';
 import type { ResultRecord, RunRecord, SetupRecord, SystemRecord } from '../runner.js';
 import { systems } from '../systems/index.js';
 import { rowsOf, type Row } from '../table.js';
@@ -154,7 +154,9 @@ export function commandOf(records: readonly ResultRecord[]): string {
   const layouts = [...new Set(records.flatMap((record) =>
     record.kind === 'system' ? [record.layout] : []))];
   const layout = layouts.length === 0 ? '' : ` --layout ${layouts.join(',')}`;
+  const { ageSeconds = ageUsual } = setup;
+  const age = ageSeconds === ageUsual ? '' : ` --age ${ageSeconds}`;
   const pin = setup.pinning.near === '' ? ' --pin none' : '';
   return `npm run bench --${layout} --rounds ${setup.rounds} --seconds ${setup.seconds} `
-    + `--warmup ${setup.warmupSeconds}${pin}${onlyOf(records)}`;
+    + `--warmup ${setup.warmupSeconds}${age}${pin}${onlyOf(records)}`;
 }

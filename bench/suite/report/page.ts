@@ -1,4 +1,4 @@
-import { opensslOf } from '../markdown.js';
+import { ageText, opensslOf } from '../markdown.js';
 import { metricsOf, type Metric } from '../table.js';
 import type { Answer } from './answer.js';
 import { answersOf } from './answers.js';
@@ -42,7 +42,7 @@ function machineOf({ setup, records }: Run): Markup {
     ['commit', setup.commit === '' ? 'not known' : setup.commit],
     ['command', commandOf(records)],
     ['method', `${setup.rounds} rounds of ${setup.seconds} s after ${setup.warmupSeconds} s of `
-      + `warm-up, rivals interleaved, order reversed each round; ${pins}`],
+      + `warm-up, rivals interleaved, order reversed each round${ageText(setup)}; ${pins}`],
   ];
   return html`<dl>${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${
     name === 'command' ? html`<code>${value}</code>` : value}</dd>`)}</dl>`;
