@@ -13,7 +13,6 @@ export class UsageError extends Error {}
 
 /** Stands for the micro-benches in `--only`. */
 const microName = 'micro';
-const congestionFile = '/proc/sys/net/ipv4/tcp_available_congestion_control';
 
 export interface Selection {
   readonly systems: readonly string[];
@@ -130,10 +129,18 @@ export function select(names: readonly string[], isQuick: boolean): Selection {
   return { ...found, micro };
 }
 
+/** Names of TCP congestion controls. */
+export const congestionControls = (which: 'available' | 'allowed'): string[] =>
+  readFileSync(`/proc/sys/net/ipv4/tcp_${which}_congestion_control`, 'utf8').trim().split(/\s+/);
+
 function congestion(text: string): string {
-  const known = readFileSync(congestionFile, 'utf8').trim().split(/\s+/);
-  if (text === '' || known.includes(text)) return text;
-  throw new InvalidArgumentError(`the kernel has ${list(known)}.`);
+  if (text === '') return text;
+  const known = congestionControls('available');
+  if (!known.includes(text)) throw new InvalidArgumentError(`the kernel has ${list(known)}.`);
+  const allowed = congestionControls('allowed');
+  if (allowed.includes(text)) return text;
+  throw new InvalidArgumentError(`network namespaces may use ${list(allowed)}; as root, sysctl -w `
+    + `net.ipv4.tcp_allowed_congestion_control="${[...allowed, text].join(' ')}" allows it.`);
 }
 
 export function makeCommand(name: string): Command {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { congestionControls } from '../../bench/suite/options.js';
 import type { RunRecord } from '../../bench/suite/runner.js';
 import { systems } from '../../bench/suite/systems/index.js';
 import { probeNginxStream } from '../../bench/suite/systems/nginx.js';
@@ -16,6 +17,8 @@ const ours = systems.map(({ name }) => name)
 const others = systems.map(({ name }) => name).filter((name) => !ours.includes(name));
 const isRoot = process.getuid?.() === 0;
 const nginx = await probeNginxStream();
+const restricted = congestionControls('available')
+  .find((name) => !congestionControls('allowed').includes(name));
 let started: BenchRun[] = [];
 
 function bench(...args: readonly string[]): BenchRun {
@@ -168,4 +171,11 @@ describe('usage', () => {
     }
     if (args[0] === '--fly') expect(run.complaint).toContain('options: --quick, --only, --layout');
   });
+
+  it.runIf(restricted !== undefined)(
+    'a congestion control that no namespace may use ends with 2 and how to allow it', async () => {
+      const run = bench('--congestion', restricted ?? '');
+      expect(await run.code).toBe(2);
+      expect(run.complaint).toContain(`"${congestionControls('allowed').join(' ')} ${restricted}"`);
+    });
 });
