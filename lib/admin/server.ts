@@ -36,6 +36,8 @@ export interface Mount {
 const bounds = {
   headerBytesMax: 8 * 1024, bodyBytesMax: 64 * 1024, connectionsMax: 128,
   headersTimeoutMs: 2_000, requestTimeoutMs: 10_000,
+  /** Both are looked at so often, also where nobody is connected: what rests should wake seldom. */
+  checkMs: 5_000,
 } as const;
 
 function isLocal(ip: string): boolean {
@@ -98,7 +100,8 @@ export class AdminServer {
     const { createServer } = await nodeHttp();
     const server = createServer({
       maxHeaderSize: bounds.headerBytesMax, requestTimeout: bounds.requestTimeoutMs,
-      headersTimeout: bounds.headersTimeoutMs, noDelay: true, connectionsCheckingInterval: 1_000,
+      headersTimeout: bounds.headersTimeoutMs, noDelay: true,
+      connectionsCheckingInterval: bounds.checkMs,
     }, (request, response) => void this.#serve(request, response));
     server.maxConnections = bounds.connectionsMax;
     await new Promise<void>((done, fail) => {
