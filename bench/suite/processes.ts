@@ -14,8 +14,8 @@ const tailChars = 2_000;
 const canTether = spawnSync('setpriv', ['--help'], { stdio: 'ignore' }).status === 0;
 
 /**
- * Linux: a child so started gets the signal from the kernel when we end, however we end. KILL, but for
- * one that has to end children of its own. Of two such prefixes the later one holds.
+ * Linux: a child so started gets the signal from the kernel when we end, however we end. KILL, but
+ * for one that has to end children of its own. Of two such prefixes the later one holds.
  */
 export const tetherBy = (signal: 'KILL' | 'TERM'): readonly string[] =>
   canTether ? ['setpriv', '--pdeathsig', signal, '--'] : [];

@@ -47,8 +47,10 @@ export interface SetupRecord extends Machine {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmupSeconds: number;
-  /** From a system's start until its memory is read; records of before this was an option lack it. */
+  /** From a system's start until its memory is read; older records lack it. */
   readonly ageSeconds?: number;
+  /** Whether `congestion` was asked for; older records lack it. */
+  readonly congestionGiven?: boolean;
   readonly pinning: Pinning;
 }
 
@@ -119,7 +121,7 @@ export class Runner {
     const binary = loadGenerator();
     this.#record({
       kind: 'setup', ...machine, rounds, seconds, warmupSeconds, ageSeconds, pinning,
-      congestion: congestion || machine.congestion,
+      congestion: congestion || machine.congestion, congestionGiven: congestion !== '',
     });
     const { signal } = this.#abort;
     try {
@@ -131,8 +133,8 @@ export class Runner {
           continue;
         }
         grounds.push([{
-          layout, pinning, congestion, ageSeconds, binary, stage: this.#stage, scratch: this.#scratch,
-          signal,
+          layout, pinning, congestion, ageSeconds, binary, stage: this.#stage,
+          scratch: this.#scratch, signal,
         }, await this.#probe(layout)]);
       }
       this.#bar = this.#progress(rounds * grounds.reduce((sum, [{ layout }, present]) =>

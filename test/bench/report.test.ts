@@ -163,6 +163,11 @@ describe('the page', () => {
     expect(usual).not.toContain('--age');
     expect(page([{ ...setup, ageSeconds: 3 }, ...wholeRun(1)])).toContain('--warmup 0.1 --age 3 ');
   });
+  it('names a congestion control that was asked for', () => {
+    expect(page([{ ...setup, congestionGiven: true }, ...wholeRun(1)]))
+      .toContain('--warmup 0.1 --congestion reno ');
+    expect(page([{ ...setup, congestionGiven: false }, ...wholeRun(1)])).not.toContain('--congestion');
+  });
   it('escapes whatever the results hold', () => {
     const text = page([{ ...setup, cpu: hostile, commit: hostile }, system('relay', hostile),
       system('hbone'), system(hostile), failed('ping-1b-64', hostile, hostile),

@@ -145,18 +145,17 @@ function onlyOf(records: readonly ResultRecord[]): string {
     : ` --only ${[...names, ...hasMicro ? ['micro'] : []].join(',')}`;
 }
 
-/** The command that was given, or one that measures the same where the records do not tell. */
+/** A command that measures the same. */
 export function commandOf(records: readonly ResultRecord[]): string {
   const setup = records.find((record) => record.kind === 'setup');
   if (setup === undefined) return '';
-  const given: unknown = ({ ...setup } as Record<string, unknown>)['command'];
-  if (typeof given === 'string') return given;
   const layouts = [...new Set(records.flatMap((record) =>
     record.kind === 'system' ? [record.layout] : []))];
   const layout = layouts.length === 0 ? '' : ` --layout ${layouts.join(',')}`;
   const { ageSeconds = ageUsual } = setup;
   const age = ageSeconds === ageUsual ? '' : ` --age ${ageSeconds}`;
+  const congestion = setup.congestionGiven === true ? ` --congestion ${setup.congestion}` : '';
   const pin = setup.pinning.near === '' ? ' --pin none' : '';
   return `npm run bench --${layout} --rounds ${setup.rounds} --seconds ${setup.seconds} `
-    + `--warmup ${setup.warmupSeconds}${age}${pin}${onlyOf(records)}`;
+    + `--warmup ${setup.warmupSeconds}${age}${congestion}${pin}${onlyOf(records)}`;
 }

@@ -9,7 +9,7 @@ const http2: JsonObject = {
   max_concurrent_streams: 1 << 20,
   initial_stream_window_size: 1 << 20,
   initial_connection_window_size: 1 << 24,
-  // A burst of more flows than the 10,000 of the default would be taken for a flood, and end the tunnel.
+  // A burst of more than the 10,000 of the default would be taken for a flood, and end the tunnel.
   max_outbound_frames: 1 << 20,
 };
 

@@ -71,6 +71,7 @@ events {
 ${block}
 `);
   return [
-    ...tetherBy('TERM'), findProgram('nginx') ?? 'nginx', '-p', hop.folder, '-c', file, '-e', 'stderr',
+    ...tetherBy('TERM'), findProgram('nginx') ?? 'nginx', '-p', hop.folder, '-c', file,
+    '-e', 'stderr',
   ];
 }
